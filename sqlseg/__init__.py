@@ -1,0 +1,3 @@
+"""User segmentation inside DuckDB."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""ONNX encoders: manifest, session, batching and the vectorized UDF."""

@@ -1,0 +1,1 @@
+"""Versioned SQL views: registry, locality, lock, checks and binding."""

@@ -1,0 +1,1 @@
+"""Profiles, names and quality measures of segments."""

@@ -1,0 +1,1 @@
+"""The read-only file that people and BI tools open."""

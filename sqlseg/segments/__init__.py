@@ -1,0 +1,1 @@
+"""Preprocessing, algorithms, choice of k, permanent ids and assignment."""

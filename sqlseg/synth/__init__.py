@@ -1,0 +1,1 @@
+"""Simulated shops with known behaviour groups."""

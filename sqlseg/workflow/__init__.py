@@ -1,0 +1,1 @@
+"""Plans what a refresh does, and carries that plan out."""
