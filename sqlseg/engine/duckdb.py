@@ -1,0 +1,249 @@
+"""A DuckDB connection, as the rest of sqlseg sees it. The only module that imports duckdb."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import duckdb
+import pyarrow as pa
+
+from sqlseg.engine.errors import explained
+from sqlseg.errors import SqlsegError
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+VectorFunction = Callable[..., pa.Array]
+
+
+def duckdb_version() -> str:
+    """Return the version of the installed DuckDB, such as `2.0.0`."""
+    return str(duckdb.__version__)
+
+
+class Engine:
+    """One DuckDB database, opened by one connection.
+
+    Every failure is raised as a `SqlsegError`; results are drained before a method returns, since an undrained
+    one blocks the connection on DuckDB 2.0 and loses rows on 1.5.
+
+    >>> with Engine.open(None) as engine:
+    ...     engine.rows("select 40 + $n as answer", {"n": 2})
+    [(42,)]
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path | None) -> None:
+        self._connection = connection
+        self._functions: dict[str, VectorFunction] = {}
+        self._function_failure: BaseException | None = None
+        self.path = path
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | None,
+        *,
+        read_only: bool = False,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+        temp_directory: Path | None = None,
+    ) -> Self:
+        """Open a database file (made if it is not there), or one in memory where `path` is None.
+
+        Raises DatabaseLocked, DatabaseDamaged, PathNotWritable or DiskFull.
+        """
+        config: dict[str, Any] = {}
+        if threads is not None:
+            config["threads"] = threads
+        if memory_limit is not None:
+            config["memory_limit"] = memory_limit
+        if temp_directory is not None:
+            config["temp_directory"] = str(temp_directory)
+        try:
+            connection = duckdb.connect(":memory:" if path is None else str(path), read_only=read_only, config=config)
+        except duckdb.Error as error:
+            raise explained(error, path) from error
+        engine = cls(connection, path)
+        # Progress is told by sqlseg itself; insertion order costs memory and no query here depends on it.
+        engine.execute("set enable_progress_bar = false; set preserve_insertion_order = false")
+        return engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; functions go first, or DuckDB 2.0 reports leaks when the process ends."""
+        for name in list(self._functions):
+            self.drop_function(name)
+        self._connection.close()
+
+    # -- statements ---------------------------------------------------------------------------------------------
+
+    def _run(self, sql: str, parameters: Parameters) -> duckdb.DuckDBPyConnection:
+        self._function_failure = None
+        try:
+            if parameters is None:
+                return self._connection.execute(sql)
+            return self._connection.execute(sql, parameters)
+        except duckdb.Error as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: duckdb.Error) -> BaseException:
+        # What a function of ours raised inside the database comes back wrapped; its own words say more.
+        failure = self._function_failure
+        return failure if failure is not None else explained(error, self.path)
+
+    def execute(self, sql: str, parameters: Parameters = None) -> None:
+        """Run one statement, or several separated by `;`, and drop what they return."""
+        self.rows(sql, parameters)
+
+    def rows(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        cursor = self._run(sql, parameters)
+        try:
+            return cursor.fetchall() if cursor.description else []
+        except duckdb.Error as error:
+            raise self._explained(error) from error
+
+    def row(self, sql: str, parameters: Parameters = None) -> tuple[Any, ...] | None:
+        """Return the first row of a query, or None where it has none."""
+        rows = self.rows(sql, parameters)
+        return rows[0] if rows else None
+
+    def value(self, sql: str, parameters: Parameters = None) -> Any:
+        """Return the first column of the first row, or None where there is no row."""
+        row = self.row(sql, parameters)
+        return row[0] if row else None
+
+    def table(self, sql: str, parameters: Parameters = None) -> pa.Table:
+        """Return the result of a query as an Arrow table."""
+        cursor = self._run(sql, parameters)
+        try:
+            return cursor.to_arrow_table()
+        except duckdb.Error as error:
+            raise self._explained(error) from error
+
+    def describe(self, sql: str) -> dict[str, str]:
+        """Return the column names of a query and their DuckDB types, in order, without running it."""
+        return {name: kind for name, kind, *_ in self.rows(f"describe {sql}")}
+
+    @contextmanager
+    def registered(self, name: str, table: pa.Table) -> Iterator[None]:
+        """Make an Arrow table readable as a relation of this name, for as long as the block runs."""
+        self._connection.register(name, table)
+        try:
+            yield
+        finally:
+            self._connection.unregister(name)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep all or nothing of what the block changes."""
+        self.execute("begin transaction")
+        try:
+            yield
+        except BaseException:
+            self._roll_back()
+            raise
+        self.execute("commit")
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.rollback()
+        except duckdb.TransactionException:
+            # The database has already rolled back by itself, as it does after a fatal error.
+            return
+        except duckdb.Error as error:
+            raise explained(error, self.path) from error
+
+    def interrupt(self) -> None:
+        """Break off the running statement; callable from another thread."""
+        self._connection.interrupt()
+
+    # -- functions ----------------------------------------------------------------------------------------------
+
+    def create_vector_function(self, name: str, function: VectorFunction, parameters: list[str], returns: str) -> None:
+        """Make a Python function over Arrow arrays callable from SQL; it gets at most 2,048 rows a call.
+
+        A SqlsegError that the function raises comes out of the query as it is.
+        """
+
+        def guarded(*columns: pa.ChunkedArray) -> pa.Array:
+            try:
+                return function(*columns)
+            except SqlsegError as error:
+                self._function_failure = error
+                raise
+
+        self._connection.create_function(name, guarded, parameters, returns, type="arrow", null_handling="special")
+        self._functions[name] = guarded
+
+    def drop_function(self, name: str) -> None:
+        """Take back a function made by `create_vector_function`."""
+        self._connection.remove_function(name)
+        del self._functions[name]
+
+    # -- catalogue ----------------------------------------------------------------------------------------------
+
+    def attach(
+        self, path: Path | str, alias: str, *, kind: Literal["duckdb", "sqlite", "postgres"] = "duckdb",
+        read_only: bool = True, storage_version: str | None = None,
+    ) -> None:
+        """Attach a database under a name. `storage_version` fixes the file format of a new one."""
+        options = ["READ_ONLY"] if read_only else []
+        if kind != "duckdb":
+            options.append(f"TYPE {kind}")
+        if storage_version is not None:
+            options.append(f"STORAGE_VERSION '{storage_version}'")
+        clause = f" ({', '.join(options)})" if options else ""
+        try:
+            self.execute(f"attach {_literal(str(path))} as {quoted(alias)}{clause}")
+        except SqlsegError as error:
+            raise explained(error, Path(path)) from error
+
+    def detach(self, alias: str) -> None:
+        """Detach a database, which writes what is pending into its file."""
+        self.execute(f"detach {quoted(alias)}")
+
+    def columns(self, schema: str, table: str) -> dict[str, str]:
+        """Return the columns of a table or view of this database and their types; empty where there is none."""
+        return dict(
+            self.rows(
+                "select column_name, data_type from duckdb_columns() "
+                "where database_name = current_database() and schema_name = $schema and table_name = $table "
+                "order by column_index",
+                {"schema": schema, "table": table},
+            )
+        )
+
+    def relation_exists(self, schema: str, table: str) -> bool:
+        """Return whether this database has a table or view of that name."""
+        return bool(self.columns(schema, table))
+
+
+def quoted(identifier: str) -> str:
+    """Return an identifier in double quotes, inner ones doubled.
+
+    >>> quoted('a "b"')
+    '"a ""b\"""'
+    """
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+_LINE = re.compile(r"^LINE (\d+):", re.M)
+
+
+def error_line(error: SqlsegError) -> int | None:
+    """Return the line of the statement that a database error points at, if it names one."""
+    found = _LINE.search(error.message)
+    return int(found.group(1)) if found else None

@@ -1,0 +1,93 @@
+"""What can go wrong in a database, in words for the reader."""
+
+import re
+from pathlib import Path
+
+from sqlseg.errors import SqlsegError
+
+
+class QueryFailed(SqlsegError):
+    """The database refused or broke off a statement."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+
+
+class DatabaseLocked(SqlsegError):
+    """Another process holds the database file."""
+
+    def __init__(self, path: str, holder: str | None) -> None:
+        held = f" by {holder}" if holder else ""
+        super().__init__(
+            f"{path} is held{held}.",
+            hint="Close that process or wait for it. People and BI tools open the published file, not the warehouse.",
+        )
+
+
+class DiskFull(SqlsegError):
+    """There is no room left where the database writes."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"The disk is full: {detail}",
+            hint="Free some space and run the command again. Nothing half-written was kept.",
+        )
+
+
+class DatabaseDamaged(SqlsegError):
+    """A file is no DuckDB database, or its content does not match its checksums."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(
+            f"{path} cannot be read as a DuckDB database: {detail}",
+            hint="Restore it from a backup, or move it away and refresh: it is rebuilt from the sources.",
+        )
+
+
+class OutOfMemory(SqlsegError):
+    """A statement needed more than the memory limit and could not spill."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"The database ran out of memory: {detail}",
+            hint="Raise [warehouse] memory_limit in sqlseg.toml, or lower [warehouse] threads.",
+        )
+
+
+class PathNotWritable(SqlsegError):
+    """A file or its folder does not allow what is needed."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path} cannot be opened: {detail}", hint="Check the path and its permissions.")
+
+
+_LOCKED = re.compile(r'Could not set lock on file "?([^":]+)"?:? ?(?:Conflicting lock is held in (.*?)(?: by user [^.]*)?\.)?', re.S)
+_DAMAGED = (
+    "not a valid DuckDB database",
+    "Corrupt database file",
+    "checksum",
+    "Failed to load metadata",
+    "trying to read a database file with version number",
+)
+
+
+def explained(error: Exception, path: Path | None = None) -> SqlsegError:
+    """Return the error of this family that says what a database error means.
+
+    >>> type(explained(Exception("IO Error: Could not write file: No space left on device"))).__name__
+    'DiskFull'
+    """
+    text = str(error).strip()
+    first_line = text.splitlines()[0] if text else type(error).__name__
+    locked = _LOCKED.search(text)
+    if locked:
+        return DatabaseLocked(locked.group(1).strip(), locked.group(2))
+    if "No space left on device" in text or "Disk quota exceeded" in text:
+        return DiskFull(first_line)
+    if any(mark in text for mark in _DAMAGED):
+        return DatabaseDamaged(str(path) if path else "A database file", first_line)
+    if text.startswith("Out of Memory Error"):
+        return OutOfMemory(first_line)
+    if "Permission denied" in text or "Read-only file system" in text or "read-only mode" in text:
+        return PathNotWritable(str(path) if path else "A file", first_line)
+    return QueryFailed(text)
