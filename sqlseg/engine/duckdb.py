@@ -66,7 +66,7 @@ class Engine:
             raise explained(error, path) from error
         engine = cls(connection, path)
         # Progress is told by sqlseg itself; insertion order costs memory and no query here depends on it.
-        engine.execute("set enable_progress_bar = false; set preserve_insertion_order = false")
+        engine.execute("set enable_progress_bar = false; set preserve_insertion_order = false; set TimeZone = 'UTC'")
         return engine
 
     def __enter__(self) -> Self:
@@ -123,9 +123,9 @@ class Engine:
 
     def table(self, sql: str, parameters: Parameters = None) -> pa.Table:
         """Return the result of a query as an Arrow table."""
-        cursor = self._run(sql, parameters)
+        self._function_failure = None
         try:
-            return cursor.to_arrow_table()
+            return self._connection.sql(sql, params=parameters).to_arrow_table()
         except duckdb.Error as error:
             raise self._explained(error) from error
 

@@ -61,7 +61,7 @@ class PathNotWritable(SqlsegError):
         super().__init__(f"{path} cannot be opened: {detail}", hint="Check the path and its permissions.")
 
 
-_LOCKED = re.compile(r'Could not set lock on file "?([^":]+)"?:? ?(?:Conflicting lock is held in (.*?)(?: by user [^.]*)?\.)?', re.S)
+_LOCKED = re.compile(r'Could not set lock on file "([^"]+)"(?:: Conflicting lock is held in (.+?\(PID \d+\)))?')
 _DAMAGED = (
     "not a valid DuckDB database",
     "Corrupt database file",

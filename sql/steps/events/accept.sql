@@ -1,0 +1,10 @@
+-- The events that count, with the local time of the shop.
+create or replace table sqlseg.events as
+select
+    user_id, event_time, event_type, event_id, item_id, category, order_id, session_id, text,
+    price, discount, quantity, duration, ingested_at,
+    case when $timezone = 'UTC' then event_time
+         else timezone($timezone, timezone('UTC', event_time)) end as local_time,
+    event_hash
+from staged_events
+where reason is null and rowid not in (select row_number from duplicate_events)

@@ -1,0 +1,78 @@
+"""Every public schema, table and canonical column, once."""
+
+from dataclasses import dataclass
+from typing import Final
+
+SCHEMAS: Final = ("sqlseg", "stats", "features", "embeddings", "segments", "quality")
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table or view, by schema and name.
+
+    >>> str(Relation("segments", "segment"))
+    'segments.segment'
+    """
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+# What a refresh leaves in both files; views over features and statistics come beside them.
+PUBLISHED_TABLES: Final = (
+    Relation("segments", "segmentation"),
+    Relation("segments", "segment"),
+    Relation("segments", "membership"),
+    Relation("segments", "membership_history"),
+    Relation("segments", "transition"),
+    Relation("segments", "lineage"),
+    Relation("segments", "daily"),
+    Relation("segments", "profile"),
+    Relation("segments", "metric"),
+    Relation("segments", "drift"),
+    Relation("segments", "model"),
+    Relation("segments", "run"),
+    Relation("quality", "rejection"),
+    Relation("quality", "check"),
+)
+
+# Of the warehouse alone: source rows as they came, and what the next refresh must know.
+WAREHOUSE_TABLES: Final = (
+    Relation("quality", "rejected_events"),
+    Relation("sqlseg", "refresh_state"),
+    Relation("sqlseg", "model_fingerprint"),
+    Relation("sqlseg", "segment_name"),
+)
+
+
+@dataclass(frozen=True)
+class CanonicalColumn:
+    """A column of canonical events: its DuckDB type, and what it means."""
+
+    name: str
+    type: str
+    description: str
+    required: bool = False
+
+
+EVENT_COLUMNS: Final = (
+    CanonicalColumn("user_id", "VARCHAR", "Who did it.", required=True),
+    CanonicalColumn("event_time", "TIMESTAMP", "When, in UTC.", required=True),
+    CanonicalColumn("event_type", "VARCHAR", "What happened.", required=True),
+    CanonicalColumn("event_id", "VARCHAR", "Identifies the event in its source."),
+    CanonicalColumn("item_id", "VARCHAR", "The item it was about."),
+    CanonicalColumn("category", "VARCHAR", "The category of the item."),
+    CanonicalColumn("order_id", "VARCHAR", "The order that a purchase line belongs to."),
+    CanonicalColumn("session_id", "VARCHAR", "The visit."),
+    CanonicalColumn("text", "VARCHAR", "What was typed: a search, a review."),
+    CanonicalColumn("price", "DOUBLE", "Price per unit, after discount."),
+    CanonicalColumn("discount", "DOUBLE", "Amount taken off the line."),
+    CanonicalColumn("quantity", "DOUBLE", "Units, at least 0; NULL counts as 1."),
+    CanonicalColumn("duration", "DOUBLE", "Seconds on a page."),
+    CanonicalColumn("ingested_at", "TIMESTAMP", "When the source learned of it, in UTC."),
+)
+
+KNOWN_EVENT_TYPES: Final = ("view", "search", "cart", "favorite", "purchase", "return", "review", "coupon")
