@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import duckdb
 import pyarrow as pa
 
-from sqlseg.engine.errors import explained
+from sqlseg.engine.errors import QueryFailed, explained
 from sqlseg.errors import SqlsegError
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -128,6 +128,21 @@ class Engine:
             return self._connection.sql(sql, params=parameters).to_arrow_table()
         except duckdb.Error as error:
             raise self._explained(error) from error
+
+    def create_temp_view(self, name: str, select: str) -> None:
+        """Name a SELECT for this connection alone.
+
+        Raises QueryFailed where the text cannot be parsed or bound, or holds anything but exactly one SELECT.
+        """
+        try:
+            statements = self._connection.extract_statements(select)
+        except duckdb.Error as error:
+            raise explained(error, self.path) from error
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
+            raise QueryFailed(f"Expected exactly one SELECT, got: {kinds}.")
+        # On a line of its own, so that the lines of an error are those of the text plus one.
+        self.execute(f"create or replace temp view {quoted(name)} as\n{select}")
 
     def describe(self, sql: str) -> dict[str, str]:
         """Return the column names of a query and their DuckDB types, in order, without running it."""

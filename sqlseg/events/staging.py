@@ -1,0 +1,197 @@
+"""Reads the sources once, keeps what is usable as canonical events, and quarantines the rest with reasons."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlseg.engine.duckdb import Engine, error_line, quoted
+from sqlseg.engine.errors import DiskFull, OutOfMemory, QueryFailed
+from sqlseg.errors import SqlsegError
+from sqlseg.names import EVENT_COLUMNS
+from sqlseg.resources import sql_text
+
+_TIMES = ("event_time", "ingested_at")
+
+
+class SourceSqlFailed(SqlsegError):
+    """The SELECT of a shop's own SQL file does not run."""
+
+    def __init__(self, path: Path, detail: SqlsegError) -> None:
+        line = error_line(detail)
+        where = f"{path}, line {line - 1}" if line and line > 1 else str(path)
+        super().__init__(
+            f"{where}: {detail.message.splitlines()[0]}",
+            hint="\n".join([*detail.message.splitlines()[1:], "Relative paths in the SQL start at the project's folder."]),
+        )
+
+
+class UnusableSource(SqlsegError):
+    """The columns of sql/events.sql cannot become canonical events."""
+
+
+class NoUsableEvents(SqlsegError):
+    """Not one row of the source can be used."""
+
+    def __init__(self, path: Path, rows_read: int, rejected: Mapping[str, int]) -> None:
+        if rows_read == 0:
+            super().__init__(f"{path} returns no rows.", hint="Check the source it reads and its WHERE clause.")
+            return
+        reasons = "; ".join(f"{reason}: {count:,}" for reason, count in rejected.items())
+        super().__init__(
+            f"{path} returns {rows_read:,} rows, and none is usable ({reasons}).",
+            hint="Correct the columns in that file; `sqlseg init` shows how each canonical column should look.",
+        )
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What one look at the sources found. `rejected` counts refused rows by reason."""
+
+    rows_read: int
+    accepted: int
+    rejected: Mapping[str, int]
+    newest: datetime
+    fingerprint: str
+    ignored_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is new in staged events against those of the run before."""
+
+    events_new: int
+    events_gone: int
+    users_touched: int
+    events_late: int
+
+
+@contextlib.contextmanager
+def _shop_sql(path: Path, project: Path) -> Iterator[str]:
+    """Give the text of a shop's SQL file, with relative paths in it starting at the project while it runs."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UnusableSource(f"{path} is not UTF-8 text: {error}.", hint="Save the file as UTF-8.") from error
+    with contextlib.chdir(project):
+        try:
+            yield text
+        except (DiskFull, OutOfMemory):
+            raise
+        except QueryFailed as error:
+            raise SourceSqlFailed(path, error) from error
+
+
+def _raw_projection(columns: Mapping[str, str], path: Path) -> str:
+    by_name = {name.lower(): (name, kind) for name, kind in columns.items()}
+    missing = [column.name for column in EVENT_COLUMNS if column.required and column.name not in by_name]
+    if missing:
+        raise UnusableSource(
+            f"{path} has no column {', '.join(missing)}; it returns: {', '.join(columns)}.",
+            hint="Rename with `... as user_id`; user_id, event_time and event_type are required.",
+        )
+    parts = []
+    for column in EVENT_COLUMNS:
+        name, kind = by_name.get(column.name, ("", ""))
+        source = quoted(name) if name else "null"
+        if column.name not in _TIMES:
+            parts.append(f"{source} as {column.name}")
+            continue
+        # A text may carry an offset, which a plain cast to TIMESTAMP would silently drop.
+        if not name or kind.startswith("TIMESTAMP") or kind == "DATE":
+            parts.append(f"try_cast({source} as timestamp) as {column.name}")
+        elif kind == "VARCHAR":
+            parts.append(f"try_cast({source} as timestamptz)::timestamp as {column.name}")
+        else:
+            raise UnusableSource(
+                f"{path}: {column.name} is {kind}, not a time.",
+                hint=f"Convert it, for instance `make_timestamp({name} * 1000000) as {column.name}` for Unix seconds.",
+            )
+        parts.append(f"{source} as {'time_given' if column.name == 'event_time' else 'ingested_given'}")
+    return ",\n    ".join(parts)
+
+
+def stage_events(
+    engine: Engine, path: Path, project: Path, *, exported_at: datetime, max_quantity: float | None
+) -> Staged:
+    """Run the project's events SQL once and stage its rows for the rest of this connection.
+
+    `exported_at` is UTC without zone: later events cannot have happened yet. Raises SourceSqlFailed,
+    UnusableSource or NoUsableEvents.
+    """
+    with _shop_sql(path, project) as text:
+        engine.create_temp_view("source_rows", text)
+        columns = engine.describe("select * from source_rows")
+        engine.create_temp_view("raw_events", f"select\n    {_raw_projection(columns, path)}\nfrom source_rows")
+        engine.execute(
+            sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity}
+        )
+    engine.execute(sql_text("steps/events/mark_duplicates.sql"))
+    rejected = dict(engine.rows(sql_text("steps/events/count_rejections.sql")))
+    row = engine.row(sql_text("steps/events/summary.sql"))
+    assert row is not None
+    rows_read, accepted, newest, fingerprint = row
+    if accepted + sum(rejected.values()) != rows_read:
+        raise AssertionError(f"{rows_read} rows in, {accepted} kept and {rejected} rejected")
+    if accepted == 0:
+        raise NoUsableEvents(path, rows_read, rejected)
+    known = {column.name for column in EVENT_COLUMNS}
+    ignored = tuple(name for name in columns if name.lower() not in known)
+    return Staged(rows_read, accepted, rejected, newest, f"{fingerprint}", ignored)
+
+
+def changes_since(engine: Engine, data_through: datetime) -> Changes:
+    """Compare the staged events with those kept by the run before, whose newest event was at `data_through`."""
+    row = engine.row(sql_text("steps/events/changes.sql"), {"data_through": data_through})
+    assert row is not None
+    return Changes(*row)
+
+
+def keep_events(engine: Engine, *, run_id: str, timezone: str) -> None:
+    """Make the staged events the ones in use, and replace the quarantine and its counts."""
+    engine.execute(sql_text("steps/events/accept.sql"), {"timezone": timezone})
+    engine.execute("delete from quality.rejected_events")
+    engine.execute(sql_text("steps/events/quarantine.sql"), {"run_id": run_id})
+    engine.execute(
+        f"insert into quality.rejection select $run_id, reason, row_count from ({sql_text('steps/events/count_rejections.sql')})",
+        {"run_id": run_id},
+    )
+
+
+def drop_staged(engine: Engine) -> None:
+    """Let go of the staged rows."""
+    engine.execute("drop table if exists staged_events; drop table if exists duplicate_events")
+
+
+def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path) -> int:
+    """Replace `sqlseg.users` or `sqlseg.items` (`kind`) by what the shop's SQL returns; return rows without an id.
+
+    Without a file the table is empty. Raises SourceSqlFailed, or UnusableSource where the id column is missing or
+    an id comes twice.
+    """
+    key = {"users": "user_id", "items": "item_id"}[kind]
+    if path is None:
+        engine.execute(f"create or replace table sqlseg.{kind} ({key} varchar)")
+        return 0
+    with _shop_sql(path, project) as text:
+        engine.create_temp_view("source_rows", text)
+        columns = engine.describe("select * from source_rows")
+        name = next((column for column in columns if column.lower() == key), None)
+        if name is None:
+            raise UnusableSource(f"{path} has no column {key}; it returns: {', '.join(columns)}.")
+        engine.execute(
+            f"create or replace table sqlseg.{kind} as "
+            f"select {quoted(name)}::varchar as {key}, * exclude ({quoted(name)}) from source_rows "
+            f"where {quoted(name)} is not null"
+        )
+        without_id = int(engine.value(f"select count(*) from source_rows where {quoted(name)} is null"))
+    twice = engine.row(
+        f"select {key}, count(*) from sqlseg.{kind} group by {key} having count(*) > 1 order by 2 desc, 1 limit 1"
+    )
+    if twice:
+        raise UnusableSource(
+            f"{path} returns {key} {twice[0]!r} {twice[1]} times.",
+            hint=f"Return one row a {key}, for instance with `group by` or `distinct on ({key})`.",
+        )
+    return without_id
