@@ -1,0 +1,115 @@
+"""The inputs of a segmentation: named blocks of columns, one row a user, the same users in the same order in all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sqlseg.errors import SqlsegError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+BlockKind = Literal["features", "embedding"]
+
+_ROUNDED_TO = 1e6
+
+
+class UnusableInput(SqlsegError):
+    """An input of a segmentation holds values that nobody can cluster."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One input: a view of readable features (`rfm@1`) or an embedding (`encoder:behavior@1`).
+
+    `values` is users x columns; NaN means missing. A user without an embedding has a row of NaN.
+    An embedding's columns have no names of their own: it is one thing wherever people read of it.
+    """
+
+    name: str
+    kind: BlockKind
+    columns: tuple[str, ...]
+    values: FloatArray
+
+    @property
+    def user_count(self) -> int:
+        """The number of users, which all blocks of a segmentation share."""
+        return int(self.values.shape[0])
+
+    def take(self, rows: IntArray) -> "Block":
+        """Return the block of these rows only."""
+        return Block(self.name, self.kind, self.columns, self.values[rows])
+
+
+def feature_block(name: str, columns: Sequence[str], values: ArrayLike) -> Block:
+    """Return the block of a view's numeric columns, named `<view>__<column>`; infinities are refused.
+
+    >>> feature_block("rfm@1", ["rfm__orders"], [[1], [3]]).user_count
+    2
+    """
+    matrix = _matrix(name, values)
+    if matrix.shape[1] != len(columns):
+        raise UnusableInput(f"{name} has {matrix.shape[1]} columns of values and {len(columns)} names.")
+    if len(set(columns)) != len(columns):
+        raise UnusableInput(f"{name} names a column twice: {', '.join(columns)}.")
+    infinite = np.isinf(matrix).sum(axis=0)
+    if infinite.any():
+        worst = int(infinite.argmax())
+        raise UnusableInput(
+            f"{columns[worst]} is infinite for {infinite[worst]} of {matrix.shape[0]} users.",
+            hint="Guard the division in the feature view: x / nullif(y, 0) gives NULL, which is handled.",
+        )
+    return Block(name, "features", tuple(columns), matrix)
+
+
+def embedding_block(name: str, values: ArrayLike) -> Block:
+    """Return the block of an encoder's vectors, users x dimensions; a row is known in full or not at all.
+
+    >>> embedding_block("encoder:behavior@1", [[0.0, 1.0]]).columns
+    ()
+    """
+    matrix = _matrix(name, values)
+    missing = np.isnan(matrix)
+    torn = missing.any(axis=1) & ~missing.all(axis=1)
+    if torn.any() or np.isinf(matrix).any():
+        raise UnusableInput(
+            f"The embedding {name} holds values that are not finite.",
+            hint="Run `sqlseg encoders verify`; the model's output should be finite for every user.",
+        )
+    return Block(name, "embedding", (), matrix)
+
+
+def user_count(blocks: Sequence[Block]) -> int:
+    """Return how many users the blocks describe; blocks of different length are refused."""
+    if not blocks:
+        raise UnusableInput("A cluster segmentation needs at least one input.", hint="Name one, as inputs = ['rfm@1'].")
+    names = [block.name for block in blocks]
+    if len(set(names)) != len(names):
+        raise UnusableInput(f"An input is named twice: {', '.join(names)}.")
+    counts = {block.name: block.user_count for block in blocks}
+    if len(set(counts.values())) != 1:
+        raise UnusableInput(f"The inputs describe different numbers of users: {counts}.")
+    return blocks[0].user_count
+
+
+def rounded(values: FloatArray) -> FloatArray:
+    """Round to 1e-6 in place, as floor(x * 1e6 + 0.5) / 1e6, which every engine computes alike.
+
+    >>> rounded(np.array([0.1234564, -0.5]))
+    array([ 0.123456, -0.5     ])
+    """
+    values *= _ROUNDED_TO
+    values += 0.5
+    np.floor(values, out=values)
+    values /= _ROUNDED_TO
+    return values
+
+
+def _matrix(name: str, values: ArrayLike) -> FloatArray:
+    matrix: NDArray[Any] = np.asarray(values, dtype=np.float64)
+    if matrix.ndim != 2:
+        raise UnusableInput(f"{name} must be users x columns, got {matrix.ndim} dimensions.")
+    return matrix

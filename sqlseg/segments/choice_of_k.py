@@ -1,0 +1,175 @@
+"""Chooses the number of segments: the largest of which every single segment would be found again.
+
+On a sample, each number in the range is clustered and then clustered again on bootstrap resamples of it. A segment
+recurs by the Jaccard index between it and the most similar segment of a refit, averaged over the refits; a valid,
+stable one has 0.75 or more (Hennig 2007, "Cluster-wise assessment of cluster stability"). A number of segments is
+as good as its worst segment: one more segment than the users have groups halves a group at random, and the halves
+do not recur, whatever the other segments do. That is sharper than agreement over all users (the adjusted Rand index
+of Ben-Hur et al. 2002 and Lange et al. 2004, recorded beside it), which falls the less the more segments there are.
+
+1. Numbers are left out that make a segment of under 1% of users, and those that put over 80% into the two largest,
+   while others remain.
+2. Of those whose worst segment recurs at 0.75 or more, the largest is taken: it says the most and can be relied on.
+3. Where none does, users form a continuum rather than groups. Then the largest is taken that is within one standard
+   error of the most recurrent (the one-standard-error rule of Breiman et al. 1984), and the notes say so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqlseg.segments.algorithms import Algorithm, one_thread
+from sqlseg.segments.assignment import assign
+from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.segments.measures import (
+    adjusted_rand_index,
+    calinski_harabasz,
+    contingency,
+    davies_bouldin,
+    jaccard,
+    pairwise_distances,
+    silhouette,
+)
+
+SMALLEST_SHARE = 0.01
+TWO_LARGEST_SHARE = 0.80
+RECURS_AT = 0.75
+USERS_PER_SEGMENT = 10
+_SAMPLE = 5_000
+_SILHOUETTE_SAMPLE = 1_500
+_REFITS = 10
+_STARTS, _REFIT_STARTS = 4, 1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was measured for one number of segments, on a sample of users.
+
+    `recurrence` is that of the worst segment and `recurrence_error` its standard error over the refits;
+    `stability` is the mean adjusted Rand index between the division and its refits.
+    """
+
+    k: int
+    found: int
+    recurrence: float
+    recurrence_error: float
+    stability: float
+    silhouette: float | None
+    calinski_harabasz: float | None
+    davies_bouldin: float | None
+    inertia: float
+    smallest_share: float
+    largest_share: float
+    two_largest_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The number of segments, the centroids it has on the sample, all that were tried, and why, in sentences."""
+
+    k: int
+    centers: FloatArray | None
+    trials: tuple[Trial, ...]
+    notes: tuple[str, ...]
+
+
+def choose_k(X: FloatArray, algorithm: Algorithm, *, k_min: int, k_max: int, seed: int) -> Choice:
+    """Return the number of segments for these users (rows of X) between `k_min` and `k_max`.
+
+    Fewer than ten users a segment are not divided further, whatever `k_min` says; the notes say so.
+    """
+    users = X.shape[0]
+    different = _different_users(X, at_most=k_max)
+    most = max(1, min(users // USERS_PER_SEGMENT, different))
+    if most < k_min:
+        few = f"{users:,} users" if most < different else f"{different} different users"
+        return Choice(most, None, (), (f"{few}: too few for {k_min} segments, so there {_are(most)}.",))
+    random = np.random.default_rng(seed)
+    sample = X if users <= _SAMPLE else X[np.sort(random.choice(users, _SAMPLE, replace=False))]
+    some = sample if len(sample) <= _SILHOUETTE_SAMPLE else sample[:: -(-len(sample) // _SILHOUETTE_SAMPLE)]
+    step = -(-len(sample) // len(some)) if len(some) < len(sample) else 1
+    resamples = [np.sort(random.integers(0, len(sample), len(sample))) for _ in range(_REFITS)]
+    trials: list[Trial] = []
+    centers: dict[int, FloatArray] = {}
+    with one_thread():
+        distances = pairwise_distances(some)
+        for k in range(k_min, min(k_max, most) + 1):
+            trial, centers[k] = _trial(sample, step, distances, algorithm, k, resamples, seed)
+            trials.append(trial)
+    chosen, note = choose(trials)
+    return Choice(chosen, centers[chosen], tuple(trials), (note,))
+
+
+def choose(trials: Sequence[Trial]) -> tuple[int, str]:
+    """Return the number of segments that the rule above takes, and the sentence that says why."""
+    balanced = [t for t in trials if t.smallest_share >= SMALLEST_SHARE and t.two_largest_share <= TWO_LARGEST_SHARE]
+    usable = balanced or [t for t in trials if t.smallest_share >= SMALLEST_SHARE] or list(trials)
+    stable = [t for t in usable if t.recurrence >= RECURS_AT]
+    if stable:
+        best = max(stable, key=lambda t: t.k)
+        return best.k, (
+            f"{best.k} segments: the most of which each is found again in resamples of the users "
+            f"(recurrence of the worst {best.recurrence:.2f}, wanted {RECURS_AT})."
+        )
+    top = max(usable, key=lambda t: (t.recurrence, -t.k))
+    best = max((t for t in usable if t.recurrence >= top.recurrence - top.recurrence_error), key=lambda t: t.k)
+    return best.k, (
+        f"{best.k} segments: users form a continuum rather than separate groups (recurrence of the worst segment "
+        f"{best.recurrence:.2f}, under {RECURS_AT} for every number tried), so the borders are a convention."
+    )
+
+
+def _trial(
+    sample: FloatArray,
+    step: int,
+    distances: FloatArray,
+    algorithm: Algorithm,
+    k: int,
+    resamples: Sequence[IntArray],
+    seed: int,
+) -> tuple[Trial, FloatArray]:
+    reference = algorithm(sample, k, seed=seed, starts=_STARTS)
+    found = reference.centers.shape[0]
+    recurrences, agreements = [], []
+    for number, rows in enumerate(resamples, start=1):
+        refit = algorithm(sample[rows], k, seed=seed + number, starts=_REFIT_STARTS)
+        labels = assign(sample, refit.centers).labels
+        shared = contingency(reference.labels, labels, found, refit.centers.shape[0])
+        recurrences.append(jaccard(shared).max(axis=1))
+        agreements.append(adjusted_rand_index(shared))
+    recurrence = np.array(recurrences)
+    worst = int(recurrence.mean(axis=0).argmin())
+    shares = np.sort(np.bincount(reference.labels) / len(sample))
+    trial = Trial(
+        k=k,
+        found=found,
+        recurrence=round(float(recurrence[:, worst].mean()), 6),
+        recurrence_error=round(float(recurrence[:, worst].std(ddof=1) / np.sqrt(len(resamples))), 6),
+        stability=round(float(np.mean(agreements)), 6),
+        silhouette=_six_digits(silhouette(distances, reference.labels[::step])),
+        calinski_harabasz=_six_digits(calinski_harabasz(sample, reference.labels)),
+        davies_bouldin=_six_digits(davies_bouldin(sample, reference.labels)),
+        inertia=round(reference.inertia, 6),
+        smallest_share=float(shares[0]),
+        largest_share=float(shares[-1]),
+        two_largest_share=float(shares[-2:].sum()),
+    )
+    return trial, reference.centers
+
+
+def _different_users(X: FloatArray, at_most: int) -> int:
+    """Return the number of different rows, counting no further than needed."""
+    for rows in (1_000, X.shape[0]):
+        different = len(np.unique(X[:rows], axis=0)) if X.shape[1] else min(1, X.shape[0])
+        if different >= at_most:
+            break
+    return different
+
+
+def _six_digits(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _are(count: int) -> str:
+    return "is 1" if count == 1 else f"are {count}"

@@ -1,0 +1,329 @@
+"""Turns blocks of raw inputs into the matrix that is clustered, by arithmetic simple enough to be written as SQL.
+
+A readable column x becomes
+
+    z = clip((f(clip(coalesce(x, median), low, high)) - mean) / std, -CAP, CAP) * scale
+
+with f = ln(1 + x) where `log`, else the identity. An embedding is centred and turned onto its principal axes, then
+times `scale`; a user without one sits at the centre. Every result is rounded to 1e-6, so that the order in which a
+database added up its doubles does not decide a segment.
+
+What is decided here, and why:
+
+- Imputing the median, winsorising at 1% and 99%, and the cap at three standard deviations keep rare values from
+  making segments of their own; k-means squares every distance.
+- ln(1 + x) for columns without negative values whose skewness is above 1 ("highly skewed", Bulmer 1979, ch. 4) and
+  comes nearer to 0 by it.
+- A column that repeats an earlier one (|correlation| > 0.98, in the order of the inputs) is dropped: it would count
+  that one thing twice.
+- Every block gets the same total variance, so a view of ten columns does not drown one of three. This is the aim of
+  multiple factor analysis (Escofier & Pages 1994), by total variance as in block scaling (Westerhuis, Kourti &
+  MacGregor 1998) rather than by the leading axis, since total variance is what k-means divides up.
+- Readable blocks are not turned onto principal axes, however wide: reasons and drift speak of their columns.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sqlseg.segments.blocks import Block, FloatArray, UnusableInput, rounded, user_count
+
+WINSORISED_AT = (0.01, 0.99)
+SKEWED_ABOVE = 1.0
+KNOWN_AT_LEAST = 0.01
+REPEATED_ABOVE = 0.98
+CAP = 3.0
+VARIANCE_KEPT = 0.90
+MAXIMUM_COMPONENTS = 16
+_ROWS_AT_ONCE = 16_384
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class ColumnScaling:
+    """The frozen parameters of one readable column."""
+
+    name: str
+    median: float
+    low: float
+    high: float
+    log: bool
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class FeatureScaling:
+    """The frozen parameters of a block of readable columns; `scale` gives the block its weight."""
+
+    name: str
+    columns: tuple[ColumnScaling, ...]
+    scale: float
+
+
+@dataclass(frozen=True)
+class EmbeddingProjection:
+    """The frozen parameters of an embedding: `components` is axes x dimensions, `variance_kept` their share."""
+
+    name: str
+    center: tuple[float, ...]
+    components: tuple[tuple[float, ...], ...]
+    variance_kept: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An input that is not used, and why; `column` is the block's name for an embedding."""
+
+    block: str
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A fitted way from raw blocks to the matrix that is clustered."""
+
+    blocks: tuple[FeatureScaling | EmbeddingProjection, ...]
+    dropped: tuple[Dropped, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The readable name behind each column of the matrix: a feature, or for an embedding's axes the block."""
+        names: list[str] = []
+        for block in self.blocks:
+            if isinstance(block, FeatureScaling):
+                names.extend(column.name for column in block.columns)
+            else:
+                names.extend(block.name for _ in block.components)
+        return tuple(names)
+
+    def transform(self, blocks: Sequence[Block]) -> FloatArray:
+        """Return users x inputs of these users under the frozen parameters; extra columns are ignored."""
+        count = user_count(blocks)
+        given = {block.name: block for block in blocks}
+        result = np.empty((count, len(self.inputs)))
+        first = 0
+        for fitted in self.blocks:
+            if fitted.name not in given:
+                raise UnusableInput(f"The model was fitted with {fitted.name}, which is not among the inputs.")
+            values = given[fitted.name].values
+            if isinstance(fitted, FeatureScaling):
+                last = first + len(fitted.columns)
+                where = _positions(fitted, given[fitted.name].columns)
+                _scale_columns(values, where, fitted.columns, fitted.scale, out=result[:, first:last])
+            else:
+                last = first + len(fitted.components)
+                if values.shape[1] != len(fitted.center):
+                    raise UnusableInput(
+                        f"{fitted.name} has {values.shape[1]} dimensions, the model knows {len(fitted.center)}."
+                    )
+                center, components = np.array(fitted.center), np.array(fitted.components)
+                result[:, first:last] = _known(values - center) @ components.T * fitted.scale
+            first = last
+        return rounded(result)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists, texts and numbers, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
+        """Return what `to_dict` wrote."""
+        blocks: list[FeatureScaling | EmbeddingProjection] = []
+        for block in data["blocks"]:
+            if "columns" in block:
+                columns = tuple(ColumnScaling(**column) for column in block["columns"])
+                blocks.append(FeatureScaling(block["name"], columns, block["scale"]))
+            else:
+                components = tuple(tuple(axis) for axis in block["components"])
+                blocks.append(
+                    EmbeddingProjection(
+                        block["name"], tuple(block["center"]), components, block["variance_kept"], block["scale"]
+                    )
+                )
+        return cls(tuple(blocks), tuple(Dropped(**dropped) for dropped in data["dropped"]))
+
+
+def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | None = None) -> Preprocessing:
+    """Return the parameters that these users give; `weights` by block name stand for 1 where they are left out.
+
+    >>> from sqlseg.segments.blocks import feature_block
+    >>> fitted = fit_preprocessing([feature_block("rfm@1", ["rfm__orders", "rfm__same"], [[1, 5], [2, 5], [3, 5]])])
+    >>> fitted.inputs
+    ('rfm__orders',)
+    >>> fitted.dropped[0].reason
+    'the same for every user'
+    """
+    user_count(blocks)
+    weight_of = _weights(blocks, weights or {})
+    fitted: list[FeatureScaling | EmbeddingProjection] = []
+    dropped: list[Dropped] = []
+    kept_names: list[str] = []
+    kept = np.empty((blocks[0].user_count, 0))
+    for block in blocks:
+        if block.kind == "embedding":
+            projection = _fit_embedding(block, weight_of[block.name])
+            if isinstance(projection, Dropped):
+                dropped.append(projection)
+            else:
+                fitted.append(projection)
+            continue
+        columns: list[ColumnScaling] = []
+        for position, name in enumerate(block.columns):
+            scaling = fit_column(name, block.values[:, position])
+            if isinstance(scaling, str):
+                dropped.append(Dropped(block.name, name, scaling))
+            else:
+                columns.append(scaling)
+        z = np.empty((block.user_count, len(columns)))
+        _scale_columns(block.values, [block.columns.index(c.name) for c in columns], columns, 1.0, out=z)
+        unique: list[int] = []
+        for position, (column, repeats) in enumerate(zip(columns, _repeats(kept_names, kept, columns, z), strict=True)):
+            if repeats:
+                dropped.append(Dropped(block.name, column.name, repeats))
+            else:
+                unique.append(position)
+        if unique:
+            z = z[:, unique]
+            scale = float(np.sqrt(weight_of[block.name] / z.var(axis=0).sum()))
+            fitted.append(FeatureScaling(block.name, tuple(columns[i] for i in unique), scale))
+            kept_names.extend(columns[i].name for i in unique)
+            kept = np.hstack([kept, z])
+    return Preprocessing(tuple(fitted), tuple(dropped))
+
+
+def fit_column(name: str, values: FloatArray) -> ColumnScaling | str:
+    """Return the scaling of one column, or the reason why it is of no use."""
+    known = values[~np.isnan(values)]
+    if known.size == 0:
+        return "missing for every user"
+    if known.size < KNOWN_AT_LEAST * values.size:
+        return f"missing for {1 - known.size / values.size:.1%} of users"
+    low, median, high = (float(q) for q in np.quantile(known, [WINSORISED_AT[0], 0.5, WINSORISED_AT[1]]))
+    x = np.clip(np.where(np.isnan(values), median, values), low, high)
+    if _is_constant(x):
+        # Imputed users count: a column known for few, all alike, tells nobody apart either.
+        return "the same for every user" if known.min() == known.max() else "the same for all but 1% of users"
+    log = False
+    if known.min() >= 0 and (skew := _skewness(x)) > SKEWED_ABOVE:
+        log = abs(_skewness(np.log1p(x))) < skew
+    if log:
+        x = np.log1p(x)
+    return ColumnScaling(name, median, low, high, log, float(x.mean()), float(x.std()))
+
+
+def scaled_column(values: FloatArray, scaling: ColumnScaling) -> FloatArray:
+    """Return one column in robust standard units: imputed, winsorised, logged where skewed, capped; mean about 0."""
+    out = np.empty((values.shape[0], 1))
+    _scale_columns(values.reshape(-1, 1), [0], [scaling], 1.0, out=out)
+    return out[:, 0]
+
+
+def _scale_columns(
+    values: FloatArray, where: Sequence[int], columns: Sequence[ColumnScaling], scale: float, *, out: FloatArray
+) -> None:
+    median, low, high, mean, std = (
+        np.array([getattr(column, part) for column in columns], dtype=np.float64)
+        for part in ("median", "low", "high", "mean", "std")
+    )
+    logged = [position for position, column in enumerate(columns) if column.log]
+    for start in range(0, values.shape[0], _ROWS_AT_ONCE):
+        x = values[start : start + _ROWS_AT_ONCE][:, list(where)]
+        np.copyto(x, median, where=np.isnan(x))
+        np.clip(x, low, high, out=x)
+        if logged:
+            x[:, logged] = np.log1p(x[:, logged])
+        x -= mean
+        x /= std
+        np.clip(x, -CAP, CAP, out=x)
+        x *= scale
+        out[start : start + _ROWS_AT_ONCE] = x
+
+
+def _fit_embedding(block: Block, weight: float) -> EmbeddingProjection | Dropped:
+    values = block.values[~np.isnan(block.values).all(axis=1)] if block.values.shape[1] else block.values
+    if values.shape[0] == 0 or values.shape[1] == 0:
+        return Dropped(block.name, block.name, "missing for every user")
+    center = values.mean(axis=0)
+    centered = values - center
+    # Divided by all users: those without an embedding sit at the centre and count.
+    variances, axes = np.linalg.eigh(centered.T @ centered / block.user_count)
+    variances, axes = variances[::-1].clip(min=0.0), axes[:, ::-1].T
+    total = float(variances.sum())
+    if total <= _TINY**2:
+        return Dropped(block.name, block.name, "the same for every user")
+    enough = int(np.searchsorted(np.cumsum(variances) / total, VARIANCE_KEPT - _TINY)) + 1
+    count = min(enough, MAXIMUM_COMPONENTS)
+    # An axis has no direction of its own: its largest loading is made positive, so that refits agree.
+    axes = axes[:count]
+    axes *= np.sign(axes[np.arange(count), np.abs(axes).argmax(axis=1)])[:, None]
+    kept = float(variances[:count].sum())
+    return EmbeddingProjection(
+        name=block.name,
+        center=tuple(center.tolist()),
+        components=tuple(tuple(axis) for axis in axes.tolist()),
+        variance_kept=kept / total,
+        scale=float(np.sqrt(weight / kept)),
+    )
+
+
+def _repeats(
+    kept_names: Sequence[str], kept: FloatArray, columns: Sequence[ColumnScaling], z: FloatArray
+) -> list[str | None]:
+    """Return for each new column which earlier, surviving one it repeats."""
+    names = [*kept_names, *(column.name for column in columns)]
+    together = np.hstack([kept, z])
+    together = together - together.mean(axis=0)
+    together /= np.sqrt((together**2).sum(axis=0))
+    correlation = np.round(together.T @ together, 6)
+    alive = list(range(len(kept_names)))
+    result: list[str | None] = []
+    for position in range(len(kept_names), len(names)):
+        twin = next((other for other in alive if abs(correlation[position, other]) > REPEATED_ABOVE), None)
+        if twin is None:
+            alive.append(position)
+            result.append(None)
+        else:
+            result.append(f"repeats {names[twin]} (correlation {correlation[position, twin]:.3f})")
+    return result
+
+
+def _positions(fitted: FeatureScaling, columns: Sequence[str]) -> list[int]:
+    missing = [column.name for column in fitted.columns if column.name not in columns]
+    if missing:
+        raise UnusableInput(
+            f"The model was fitted with {', '.join(missing)}, which {fitted.name} does not have.",
+            hint="A published view never changes its columns; restore it, or refit with --refit always.",
+        )
+    return [columns.index(column.name) for column in fitted.columns]
+
+
+def _weights(blocks: Sequence[Block], weights: Mapping[str, float]) -> dict[str, float]:
+    names = [block.name for block in blocks]
+    for name, weight in weights.items():
+        if name not in names:
+            raise UnusableInput(
+                f"A weight is given for {name!r}, which is no input.", hint=f"Inputs: {', '.join(names)}."
+            )
+        if not (np.isfinite(weight) and weight > 0):
+            raise UnusableInput(f"The weight of {name!r} must be a positive number, got {weight}.")
+    return {name: float(weights.get(name, 1.0)) for name in names}
+
+
+def _known(values: FloatArray) -> FloatArray:
+    np.copyto(values, 0.0, where=np.isnan(values))
+    return values
+
+
+def _is_constant(x: FloatArray) -> bool:
+    return bool(x.max() - x.min() <= _TINY * max(1.0, abs(float(x.mean()))))
+
+
+def _skewness(x: FloatArray) -> float:
+    centered = x - x.mean()
+    std = float(np.sqrt(np.mean(centered**2)))
+    return 0.0 if std == 0 else float(np.mean(centered * centered * centered)) / std**3
