@@ -1,0 +1,95 @@
+"""The working database: its schemas, its tables, and the sources attached to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.errors import SqlsegError
+from sqlseg.names import PUBLISHED_TABLES, SCHEMAS, WAREHOUSE_TABLES
+from sqlseg.resources import sql_text
+
+FORMAT = 1
+"""Counts up when the tables of a warehouse change in a way that older releases cannot read."""
+
+
+class NewerWarehouse(SqlsegError):
+    """The warehouse was written by a later release."""
+
+    def __init__(self, path: Path | None, found: int) -> None:
+        super().__init__(
+            f"{path} was written by a newer sqlseg (format {found}; this release knows {FORMAT}).",
+            hint="Upgrade with `pip install --upgrade sqlseg`.",
+        )
+
+
+class MissingSource(SqlsegError):
+    """A source that sqlseg.toml declares is not there or cannot be attached."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A database that is attached read-only under `alias`."""
+
+    alias: str
+    kind: Literal["duckdb", "sqlite", "postgres"]
+    path: str
+
+
+def prepare_warehouse(engine: Engine) -> None:
+    """Make the schemas and tables that are not there yet. Raises NewerWarehouse."""
+    for schema in SCHEMAS:
+        engine.execute(f"create schema if not exists {schema}")
+    engine.execute("create table if not exists sqlseg.warehouse (format integer)")
+    found = engine.value("select max(format) from sqlseg.warehouse")
+    if found is None:
+        engine.execute("insert into sqlseg.warehouse values ($format)", {"format": FORMAT})
+    elif found > FORMAT:
+        raise NewerWarehouse(engine.path, found)
+    for relation in (*PUBLISHED_TABLES, *WAREHOUSE_TABLES):
+        if not engine.relation_exists(relation.schema, relation.name):
+            engine.execute(sql_text(f"tables/{relation}.sql"))
+
+
+def attach_sources(engine: Engine, sources: Mapping[str, Source]) -> None:
+    """Attach every source read-only. Raises MissingSource, naming the source and its path."""
+    for alias, source in sources.items():
+        if source.kind != "postgres" and not Path(source.path).is_file():
+            raise MissingSource(
+                f"Source {alias!r}: there is no file {source.path}.", hint=f"Correct path in [sources.{alias}]."
+            )
+        try:
+            engine.attach(source.path, alias, kind=source.kind)
+        except SqlsegError as error:
+            raise MissingSource(f"Source {alias!r} cannot be attached: {error.message}", hint=error.hint) from error
+
+
+def comments(engine: Engine, schema: str, table: str) -> tuple[str | None, dict[str, str]]:
+    """Return the comment of a table of this database and those of its columns."""
+    of_table = engine.value(
+        "select comment from duckdb_tables() "
+        "where database_name = current_database() and schema_name = $schema and table_name = $table",
+        {"schema": schema, "table": table},
+    )
+    of_columns = engine.rows(
+        "select column_name, comment from duckdb_columns() where database_name = current_database() "
+        "and schema_name = $schema and table_name = $table and comment is not null",
+        {"schema": schema, "table": table},
+    )
+    return of_table, dict(of_columns)
+
+
+def comment_on(
+    engine: Engine, kind: Literal["table", "view"], relation: str, text: str | None, columns: Mapping[str, str]
+) -> None:
+    """Write the comments of a table or view and of its columns."""
+    if text:
+        engine.execute(f"comment on {kind} {relation} is {_text(text)}")
+    for column, description in columns.items():
+        engine.execute(f"comment on column {relation}.{quoted(column)} is {_text(description)}")
+
+
+def _text(value: str) -> str:
+    # COMMENT takes no parameters.
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,132 @@
+"""The published file: built beside the old one, verified, then put in its place in one step."""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.errors import PathNotWritable
+from sqlseg.engine.warehouse import comment_on
+from sqlseg.errors import SqlsegError
+from sqlseg.names import Relation
+
+STORAGE_VERSION = "v1.0.0"
+"""DuckDB's oldest stable file format: clients from 0.10.3 on open it."""
+
+_ALIAS = "sqlseg_snapshot"
+
+
+class SnapshotDiffers(SqlsegError):
+    """The file that was built does not hold what the warehouse holds."""
+
+    def __init__(self, relation: Relation, expected: int, found: int) -> None:
+        super().__init__(
+            f"The new published file has {found:,} rows in {relation} instead of {expected:,}; it was thrown away.",
+            hint="The published file is unchanged. Check the disk, then refresh again.",
+        )
+
+
+@dataclass(frozen=True)
+class PublishedRelation:
+    """A table of the published file, and the relation of the warehouse that fills it."""
+
+    target: Relation
+    source: str
+    comment: str | None = None
+    column_comments: Mapping[str, str] = field(default_factory=dict)
+
+
+def _portable(name: str, kind: str) -> str:
+    """Return a column cast to a type that every supported client reads.
+
+    >>> _portable("seen", "TIMESTAMP WITH TIME ZONE")
+    'cast("seen" as TIMESTAMP) as "seen"'
+    """
+    column = quoted(name)
+    if kind == "TIMESTAMP WITH TIME ZONE" or kind.startswith("TIMESTAMP_"):
+        return f"cast({column} as TIMESTAMP) as {column}"
+    if kind.startswith("ENUM") or kind in {"JSON", "UUID", "BIT", "VARIANT"}:
+        return f"cast({column} as VARCHAR) as {column}"
+    if kind in {"HUGEINT", "UHUGEINT", "UBIGINT"}:
+        return f"cast({column} as DOUBLE) as {column}"
+    return column
+
+
+def _create(engine: Engine, relation: PublishedRelation) -> int:
+    target = f"{_ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
+    columns = engine.describe(f"select * from {relation.source}")
+    projection = ", ".join(_portable(name, kind) for name, kind in columns.items())
+    engine.execute(f"create table {target} as select {projection} from {relation.source}")
+    known = {name: text for name, text in relation.column_comments.items() if name in columns}
+    comment_on(engine, "table", target, relation.comment, known)
+    return int(engine.value(f"select count(*) from {target}"))
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+
+
+def publish_snapshot(engine: Engine, path: Path, relations: Sequence[PublishedRelation]) -> int:
+    """Replace the published file by one that holds exactly `relations`; return its size in bytes.
+
+    Readers that hold the old file keep a whole old snapshot; whoever opens the path next sees the new one.
+    A file left by a killed build is never reused. Raises PathNotWritable, DiskFull or SnapshotDiffers; the old
+    file then stays as it was.
+    """
+    building = path.with_name(f".{path.name}.building")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(building)
+    except OSError as error:
+        raise PathNotWritable(str(path), str(error)) from error
+    try:
+        rows = _build(engine, building, relations)
+        _verify(building, rows)
+        _swap(building, path)
+    except OSError as error:
+        raise PathNotWritable(str(path), str(error)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(building)
+    return path.stat().st_size
+
+
+def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation]) -> dict[Relation, int]:
+    engine.attach(building, _ALIAS, read_only=False, storage_version=STORAGE_VERSION)
+    try:
+        with engine.transaction():
+            for schema in sorted({relation.target.schema for relation in relations}):
+                engine.execute(f"create schema {_ALIAS}.{schema}")
+            return {relation.target: _create(engine, relation) for relation in relations}
+    finally:
+        engine.detach(_ALIAS)
+
+
+def _verify(building: Path, rows: Mapping[Relation, int]) -> None:
+    with Engine.open(building, read_only=True) as reader:
+        for relation, expected in rows.items():
+            found = int(reader.value(f"select count(*) from {relation.schema}.{quoted(relation.name)}"))
+            if found != expected:
+                raise SnapshotDiffers(relation, expected, found)
+
+
+def _swap(building: Path, path: Path) -> None:
+    # A stale log beside the new file would be replayed into it.
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    building.chmod(0o444)
+    _sync(building)
+    building.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there, and the replace itself is durable
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
