@@ -1,0 +1,46 @@
+"""`sqlseg.toml` -> frozen, validated settings."""
+
+from sqlseg.settings.model import (
+    FILE_NAME,
+    ClusterSegmentation,
+    EncoderSettings,
+    EventsSettings,
+    FeaturesSettings,
+    ProjectSettings,
+    RulesSegmentation,
+    Segmentation,
+    Settings,
+    SourceSettings,
+    WarehouseSettings,
+)
+from sqlseg.settings.reading import (
+    InvalidSettings,
+    NoProject,
+    Problem,
+    load_settings,
+    parse_settings,
+    setting_problem,
+)
+from sqlseg.settings.values import InputRef, parse_input
+
+__all__ = [
+    "FILE_NAME",
+    "ClusterSegmentation",
+    "EncoderSettings",
+    "EventsSettings",
+    "FeaturesSettings",
+    "InputRef",
+    "InvalidSettings",
+    "NoProject",
+    "Problem",
+    "ProjectSettings",
+    "RulesSegmentation",
+    "Segmentation",
+    "Settings",
+    "SourceSettings",
+    "WarehouseSettings",
+    "load_settings",
+    "parse_input",
+    "parse_settings",
+    "setting_problem",
+]

@@ -1,0 +1,183 @@
+"""The frozen shape of `sqlseg.toml`, section by section."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+)
+
+from sqlseg.settings import values
+from sqlseg.settings.toml_lines import KeyPath, line_of
+from sqlseg.settings.values import Context, InputRef
+
+FILE_NAME = "sqlseg.toml"
+
+OutputFile = Annotated[Path, BeforeValidator(values.file_to_write), Field(validate_default=True)]
+ProjectSql = Annotated[Path, BeforeValidator(values.sql_file), Field(validate_default=True)]
+Folder = Annotated[Path, BeforeValidator(values.folder)]
+Input = Annotated[InputRef, PlainValidator(values.parse_input)]
+Inputs = Annotated[
+    tuple[Input, ...],
+    BeforeValidator(values.some_of('["rfm@1", "encoder:behavior@1"]')),
+    AfterValidator(values.distinct),
+]
+Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """One table of the file: no key but those named here, no value of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ProjectSettings(Section):
+    """`[project]`: whose shop this is, and where its days begin."""
+
+    name: Annotated[str, PlainValidator(values.text)]
+    timezone: Annotated[str, PlainValidator(values.time_zone)] = "UTC"
+    country: Annotated[str | None, PlainValidator(values.country)] = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class WarehouseSettings(Section):
+    """`[warehouse]`: the two DuckDB files, and what sqlseg may use of the machine."""
+
+    path: OutputFile = Path("warehouse.duckdb")
+    published: OutputFile = Path("published/segments.duckdb")
+    memory_limit: Annotated[str | None, PlainValidator(values.memory)] = None
+    threads: Count | None = None
+
+    @field_validator("published")
+    @classmethod
+    def _apart(cls, published: Path, info: ValidationInfo) -> Path:
+        if published == info.data.get("path"):
+            raise ValueError("must be another file than warehouse.path: people read it while sqlseg writes the other")
+        return published
+
+
+class SourceSettings(Section):
+    """`[sources.<name>]`: a database that is attached read-only before events.sql runs."""
+
+    type: Literal["duckdb", "sqlite", "postgres"] = "duckdb"
+    path: str
+    """Absolute; of postgres the connection string as given."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _located(cls, path: object, info: ValidationInfo[Context]) -> str:
+        return values.text(path) if info.data.get("type") == "postgres" else str(values.source_file(path, info))
+
+
+class EventsSettings(Section):
+    """`[events]`: the SELECT that yields canonical events, and the bounds of rows to accept."""
+
+    sql: ProjectSql = Path("sql/events.sql")
+    paths: Annotated[tuple[Folder, ...], BeforeValidator(values.some_of('["data/"]'))]
+    max_quantity: Amount | None = None
+    exported_at: Annotated[datetime | None, PlainValidator(values.instant)] = None
+    """UTC, without a zone."""
+
+
+class ClusterSegmentation(Section):
+    """`[segmentations.<name>]` of kind cluster: groups that are found in the inputs."""
+
+    kind: Literal["cluster"]
+    inputs: Inputs
+    algorithm: Annotated[str, PlainValidator(values.algorithm_name)] = "kmeans"
+    k: Annotated[Literal["auto"] | int, PlainValidator(values.cluster_count)] = "auto"
+    k_min: Count = 4
+    k_max: Count = 12
+    refit: Literal["drift", "always", "never"] = "drift"
+    weights: Mapping[str, Amount] = Field(default_factory=lambda: MappingProxyType({}))
+    """How much an input counts, by its name as `inputs` writes it; 1 where it has none."""
+
+    @field_validator("k_max")
+    @classmethod
+    def _ordered(cls, k_max: int, info: ValidationInfo) -> int:
+        if k_max < info.data.get("k_min", k_max):
+            raise ValueError(f"must be at least k_min, which is {info.data['k_min']}, got {k_max}")
+        return k_max
+
+    @field_validator("weights")
+    @classmethod
+    def _of_inputs(cls, weights: Mapping[str, float], info: ValidationInfo) -> Mapping[str, float]:
+        inputs = [str(one) for one in info.data.get("inputs", ())]
+        for name in weights if inputs else ():
+            if name not in inputs:
+                raise ValueError(f"{name!r} is none of the inputs ({', '.join(inputs)})")
+        return MappingProxyType(dict(weights))
+
+
+class RulesSegmentation(Section):
+    """`[segmentations.<name>]` of kind rules: groups that a SELECT of user_id and segment_name spells out."""
+
+    kind: Literal["rules"]
+    sql: ProjectSql
+
+
+class EncoderSettings(Section):
+    """`[encoders.<name>]`: where the encoder runs."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class FeaturesSettings(Section):
+    """`[features]`: which feature views are published."""
+
+    publish: Annotated[Literal["all"] | tuple[InputRef, ...], PlainValidator(values.published_views)] = "all"
+
+
+Segmentation = ClusterSegmentation | RulesSegmentation
+SegmentationName = Annotated[str, AfterValidator(values.segmentation_name)]
+SourceName = Annotated[str, AfterValidator(values.source_name)]
+EncoderName = Annotated[str, AfterValidator(values.encoder_name)]
+
+
+class Settings(Section):
+    """A project's `sqlseg.toml`; every path in it is absolute."""
+
+    project: ProjectSettings
+    warehouse: WarehouseSettings
+    sources: Annotated[Mapping[SourceName, SourceSettings], AfterValidator(MappingProxyType)]
+    events: EventsSettings
+    segmentations: Annotated[
+        Mapping[SegmentationName, Annotated[Segmentation, Field(discriminator="kind")]],
+        AfterValidator(MappingProxyType),
+    ]
+    encoders: Annotated[Mapping[EncoderName, EncoderSettings], AfterValidator(MappingProxyType)]
+    features: FeaturesSettings
+
+    _directory: Path = PrivateAttr()
+    _lines: Mapping[KeyPath, int] = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        assert isinstance(context, Context), "settings are made by load_settings or parse_settings"
+        self._directory = context.directory
+        self._lines = context.lines
+
+    @property
+    def directory(self) -> Path:
+        """The project's folder."""
+        return self._directory
+
+    @property
+    def file(self) -> Path:
+        """The file that these settings were read from."""
+        return self._directory / FILE_NAME
+
+    def line(self, *key: str | int) -> int:
+        """Return the line of a key, such as `line("segmentations", "behavior", "inputs", 1)`."""
+        return line_of(self._lines, key)

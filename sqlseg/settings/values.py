@@ -1,0 +1,249 @@
+"""What the values of `sqlseg.toml` may be: functions that return the checked value, or raise ValueError."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import ValidationInfo
+
+from sqlseg.settings.toml_lines import KeyPath
+
+RESERVED_SEGMENTATIONS = {
+    *("segmentation", "segment", "membership", "membership_history", "transition", "lineage", "daily", "profile"),
+    *("reason", "metric", "drift", "model", "run", "users"),
+}
+RESERVED_SOURCES = {
+    *("sqlseg", "stats", "features", "embeddings", "segments", "quality"),
+    *("main", "temp", "system", "memory", "information_schema", "pg_catalog"),
+}
+
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+_REFERENCE = re.compile(r"(?:(?P<encoder>encoder):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)")
+_MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*(B|[KMGT]i?B)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class InputRef:
+    """One input of a segmentation: a version of a feature view, or of an encoder."""
+
+    kind: Literal["features", "encoder"]
+    name: str
+    version: int
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    def __str__(self) -> str:
+        return f"encoder:{self.ref}" if self.kind == "encoder" else self.ref
+
+
+def parse_input(text: str) -> InputRef:
+    """Return the input that `rfm@1` or `encoder:behavior@1` names; `ValueError` for anything else.
+
+    >>> parse_input("encoder:behavior@1")
+    InputRef(kind='encoder', name='behavior', version=1)
+    """
+    found = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        hint = f"; write {text}@1 for its first version" if isinstance(text, str) and "@" not in text else ""
+        raise ValueError(f'must be "name@version" or "encoder:name@version" (such as "rfm@1"), got {text!r}{hint}')
+    return InputRef("encoder" if found["encoder"] else "features", found["name"], int(found["version"]))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a value's check needs beside the value: pydantic hands it to every validator."""
+
+    directory: Path
+    zone: ZoneInfo
+    check_files: bool
+    warehouse: Path | None
+    lines: Mapping[KeyPath, int]
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """Return `; did you mean ...?` where one of the known words is close to the given one, else nothing.
+
+    >>> nearest("segmentation", ["segmentations", "sources"])
+    '; did you mean segmentations?'
+    """
+    by_lower = {word.lower(): word for word in known}
+    begun = [word for word in by_lower if len(given) >= 3 and word.startswith(given.lower())]
+    found = get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6) or begun
+    return f"; did you mean {by_lower[found[0]]}?" if found else ""
+
+
+def absolute(value: object, directory: Path) -> Path:
+    if isinstance(value, Path):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"must be a path in quotes, got {value!r}")
+    if "\0" in value:
+        raise ValueError("must be a path, got text with a zero byte")
+    return Path(os.path.normpath(directory / Path(value).expanduser()))
+
+
+def file_to_write(value: object, info: ValidationInfo[Context]) -> Path:
+    path = absolute(value, info.context.directory)
+    if path.is_dir():
+        raise ValueError(f"must be a file to write, but {path} is a folder")
+    return path
+
+
+def sql_file(value: object, info: ValidationInfo[Context]) -> Path:
+    path = absolute(value, info.context.directory)
+    if not path.is_relative_to(info.context.directory):
+        raise ValueError(f"must be a file within the project ({info.context.directory}), got {value!r}")
+    if info.context.check_files and not path.is_file():
+        there = sorted(found.name for found in path.parent.glob("*.sql"))
+        suggestion = nearest(path.name, there)
+        listed = f"; {path.parent} has {', '.join(there)}" if there and not suggestion else ""
+        raise ValueError(f"there is no file {path}{suggestion or listed}")
+    return path
+
+
+def source_file(value: object, info: ValidationInfo[Context]) -> Path:
+    path = absolute(value, info.context.directory)
+    if path == info.context.warehouse:
+        raise ValueError("is the warehouse itself, which events.sql reads without a source: take this section out")
+    if info.context.check_files and not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
+def folder(value: object, info: ValidationInfo[Context]) -> Path:
+    path = absolute(value, info.context.directory)
+    if info.context.check_files and not path.is_dir():
+        what = "is a file; name its folder" if path.exists() else "does not exist"
+        raise ValueError(f"must be a folder, but {path} {what}")
+    return path
+
+
+def some_of(example: str) -> Callable[[object], tuple[object, ...]]:
+    """Return a check for lists with at least one element; TOML has lists, settings hold tuples."""
+
+    def as_tuple(value: object) -> tuple[object, ...]:
+        if not isinstance(value, list) or not value:
+            raise ValueError(f"must be a list of at least one, such as {example}, got {value!r}")
+        return tuple(value)
+
+    return as_tuple
+
+
+def identifier(value: object, what: str, example: str) -> str:
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value) or len(value) > 50:
+        raise ValueError(
+            f"{what} must be lower-case letters, digits and _, starting with a letter, 50 at most (such as {example})"
+        )
+    return value
+
+
+def segmentation_name(value: str) -> str:
+    identifier(value, "the name of a segmentation", "behavior")
+    if version := re.search(r"_v[0-9]+$", value):
+        shorter = value[: version.start()]
+        raise ValueError(f"the name of a segmentation must not end in _v<digits>, as versions do; call it {shorter}")
+    if value in RESERVED_SEGMENTATIONS or value.endswith("_users"):
+        raise ValueError(
+            f"the name of a segmentation must not be that of a table in the segments schema; call it {value}_groups"
+        )
+    return value
+
+
+def source_name(value: str) -> str:
+    identifier(value, "the name of a source", "crm")
+    if value in RESERVED_SOURCES:
+        raise ValueError(f"{value} is a name that sqlseg or DuckDB uses itself; call the source {value}_source")
+    return value
+
+
+def algorithm_name(value: object) -> str:
+    return identifier(value, "an algorithm", "kmeans")
+
+
+def encoder_name(value: str) -> str:
+    return identifier(value, "the name of an encoder", "behavior")
+
+
+def time_zone(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f'must be the name of a time zone such as "Europe/London", got {value!r}')
+    known = available_timezones() | {"UTC"}
+    if value in known:
+        return value
+    if known == {"UTC"}:
+        raise ValueError(f"this Python knows no time zones, so {value!r} cannot be used: pip install tzdata")
+    raise ValueError(
+        f'must be the name of a time zone such as "Europe/London", got {value!r}{nearest(value, sorted(known))}'
+    )
+
+
+def country(value: object) -> str:
+    from holidays import list_supported_countries
+
+    known = list_supported_countries()
+    if isinstance(value, str) and value in known:
+        return value
+    upper = value.upper() if isinstance(value, str) else ""
+    suggestion = f"; did you mean {upper}?" if upper in known else ""
+    raise ValueError(f'must be a country code such as "GB" or "DE" (ISO 3166), got {value!r}{suggestion}')
+
+
+def memory(value: object) -> str:
+    if not isinstance(value, str) or not _MEMORY.fullmatch(value.strip()):
+        raise ValueError(f'must be an amount with a unit such as "4GB" or "512MB", got {value!r}')
+    return value.strip()
+
+
+def instant(value: object, info: ValidationInfo[Context]) -> datetime:
+    """A moment as UTC without a zone, as event times are; without an offset it is in the project's time zone."""
+    moment = value
+    if isinstance(moment, str):
+        try:
+            moment = date.fromisoformat(moment) if len(moment) == 10 else datetime.fromisoformat(moment)
+        except ValueError:
+            moment = None
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        raise ValueError(f"must have a time of day too, such as {moment}T23:59:59, got the day {moment}")
+    if not isinstance(moment, datetime):
+        raise ValueError(f"must be a date and time such as 2026-01-31T00:00:00Z, got {value!r}")
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=info.context.zone)
+    return zoned.astimezone(UTC).replace(tzinfo=None)
+
+
+def cluster_count(value: object) -> Literal["auto"] | int:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise ValueError(f'must be "auto" or a whole number of at least 1, got {value!r}')
+
+
+def distinct(inputs: tuple[InputRef, ...]) -> tuple[InputRef, ...]:
+    for position, one in enumerate(inputs):
+        for other in inputs[:position]:
+            if (one.kind, one.name) == (other.kind, other.name):
+                raise ValueError(f"names {one.name} twice ({other} and {one}); keep one of them")
+    return inputs
+
+
+def published_views(value: object) -> Literal["all"] | tuple[InputRef, ...]:
+    if value == "all":
+        return "all"
+    refs = tuple(parse_input(text) for text in value) if isinstance(value, list) else ()
+    if not isinstance(value, list) or any(ref.kind == "encoder" for ref in refs):
+        raise ValueError(f'must be "all" or a list of feature views such as ["rfm@1"], got {value!r}')
+    return refs
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"must be text in quotes, got {value!r}")
+    return value
