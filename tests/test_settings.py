@@ -214,7 +214,7 @@ def test_all_problems_come_in_one_message_in_the_order_of_the_file(load: Load) -
         ("[segmentations.a]\n", 1, "segmentations.a", "is missing its kind"),
         ("[segmentations]\na = 3", 2, "segmentations.a", "must be a table"),
         ('[segmentations.a]\nkind = "rules"\nsql = "sql/segments/rfm.sql"', 3, "segmentations.a.sql", "has value.sql"),
-        ('[segmentations.a_v2]\nkind = "rules"\nsql = "sql/segments/value.sql"', 1, "segmentations.a_v2", "as versions"),
+        ('[segmentations.a_v2]\nkind = "rules"\nsql = "sql/segments/value.sql"', 1, "segmentations.a_v2", "call"),
         ('[segmentations.drift]\nkind = "rules"\nsql = "sql/segments/value.sql"', 1, "segmentations.drift",
          "call it drift_groups"),
         ('[segmentations.Big]\nkind = "rules"\nsql = "sql/segments/value.sql"', 1, "segmentations.Big", "lower-case"),
