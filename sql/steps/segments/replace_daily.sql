@@ -1,0 +1,65 @@
+-- Activity by day and segment. A user counts for the segment held at the end of the day: the first stay reaches back
+-- to the first event, a later one begins on the day of its valid_from.
+delete from segments.daily where segmentation = $segmentation;
+
+create or replace temp table stays_by_day as
+select
+    h.user_id,
+    h.segment_id,
+    case
+        when row_number() over (partition by h.user_id order by h.valid_from) = 1 then f.day
+        else greatest(f.day, timezone($timezone, timezone('UTC', h.valid_from))::date)
+    end as first_day,
+    timezone($timezone, timezone('UTC', h.valid_to))::date as end_day
+from segments.membership_history as h
+join first_days as f on h.user_id = f.user_id
+where h.segmentation = $segmentation;
+
+insert into segments.daily
+with calendar as (
+    select unnest(generate_series(
+        (select min(day) from first_days)::timestamp,
+        (select max(local_time) from sqlseg.events where event_time < $as_of)::date::timestamp,
+        interval 1 day
+    ))::date as day
+),
+changes as (
+    select segment_id, first_day as day, 1 as change from stays_by_day
+    union all
+    select segment_id, greatest(end_day, first_day) as day, -1 as change from stays_by_day where end_day is not null
+),
+change_by_day as (
+    select segment_id, day, sum(change) as change from changes group by segment_id, day
+),
+sizes as (
+    select s.segment_id, c.day, sum(coalesce(b.change, 0)) over (partition by s.segment_id order by c.day) as user_count
+    from (select distinct segment_id from stays_by_day) as s
+    cross join calendar as c
+    left join change_by_day as b on b.segment_id = s.segment_id and b.day = c.day
+),
+bought as (
+    select
+        s.segment_id,
+        d.day,
+        count(*) filter (where d.orders > 0) as buyers,
+        sum(d.orders) as orders,
+        sum(coalesce(d.revenue, 0)) as revenue
+    from user_days as d
+    join stays_by_day as s
+        on s.user_id = d.user_id and d.day >= s.first_day and (s.end_day is null or d.day < s.end_day)
+    group by s.segment_id, d.day
+)
+select
+    z.day,
+    $segmentation,
+    z.segment_id,
+    g.segment_name,
+    z.user_count,
+    coalesce(b.buyers, 0),
+    coalesce(b.orders, 0),
+    coalesce(b.revenue, 0)
+from sizes as z
+join segments.segment as g on z.segment_id = g.segment_id
+left join bought as b on b.segment_id = z.segment_id and b.day = z.day
+where z.user_count > 0 or b.segment_id is not null
+order by z.day, z.segment_id

@@ -1,0 +1,18 @@
+-- What every user bought on every day, and the day of the first event of each.
+create or replace temp table user_days as
+select
+    user_id,
+    local_time::date as day,
+    count(distinct coalesce(order_id, event_time::varchar)) filter (where event_type = 'purchase') as orders,
+    sum(
+        case event_type when 'purchase' then price when 'return' then -price end * coalesce(quantity, 1)
+    ) as revenue
+from sqlseg.events
+where event_time < $as_of and event_type in ('purchase', 'return')
+group by user_id, local_time::date;
+
+create or replace temp table first_days as
+select user_id, min(local_time)::date as day
+from sqlseg.events
+where event_time < $as_of
+group by user_id
