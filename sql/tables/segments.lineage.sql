@@ -13,4 +13,4 @@ comment on column segments.lineage.model_version is 'The model that was fitted.'
 comment on column segments.lineage.from_segment_id is 'The segment before; NULL for one that was born.';
 comment on column segments.lineage.to_segment_id is 'The segment after; NULL for one that was retired.';
 comment on column segments.lineage.relation is 'kept, split, merged, born or retired.';
-comment on column segments.lineage.overlap is 'Shared users as part of the users of both (Jaccard), 0 to 1.';
+comment on column segments.lineage.overlap is 'kept: users before and after, shared by both (Jaccard index); split, born: share of the new that came from the old; merged, retired: share of the old that went to the new.';
