@@ -1,0 +1,162 @@
+"""Keeps segment ids permanent: a refit's clusters take the ids of the segments whose users they hold.
+
+Clusters and segments are matched one to one so that the sum of their Jaccard indices, over the users both know, is
+the largest (Kuhn 1955; the matching of Greene, Doyle & Cunningham 2010 for groups that change over time). A pair
+below one third is no match: two segments of one size then share less than half of their users. Hennig 2007 calls a
+cluster dissolved at one half; refits on noisy features move a third of all users without changing what the segments
+are, hence the lower line. Whatever is left takes the next number never used.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.segments.measures import jaccard
+
+Relation = Literal["kept", "split", "merged", "born", "retired"]
+
+MINIMUM_OVERLAP = 1 / 3
+DESCENDS_AT = 0.5
+_TIE_BREAK = 1e-6
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """One line of descent at a refit.
+
+    - kept: the id goes on; `overlap` is the Jaccard index of its users before and after.
+    - split: a new id that has at least half of its users from `from_segment_id`; `overlap` is that share.
+    - merged: an old id that ends, at least half of its users now in `to_segment_id`; `overlap` is that share.
+    - born: a new id without such a parent; `overlap` is the largest share that comes from any one segment.
+    - retired: an old id that ends without such an heir; `overlap` is the largest share that any one segment took.
+    """
+
+    from_segment_id: str | None
+    to_segment_id: str | None
+    relation: Relation
+    overlap: float
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The ids of the new clusters in their order, what became of every old id, and the next number never used."""
+
+    segment_ids: tuple[str, ...]
+    lineage: tuple[Lineage, ...]
+    next_number: int
+
+
+def match_segments(
+    segmentation: str,
+    old_users: NDArray[Any],
+    old_segments: Sequence[str],
+    new_users: NDArray[Any],
+    new_labels: IntArray,
+    *,
+    new_count: int,
+    next_number: int,
+    live_ids: Iterable[str] = (),
+    distances: FloatArray | None = None,
+) -> Matching:
+    """Return ids for clusters 0 .. new_count - 1, from who was and who is where.
+
+    `old_segments[i]` is the segment of `old_users[i]`, a user at most once; `new_labels[i]` the cluster of
+    `new_users[i]`. `live_ids` are old segments that may have no user left, see `match_counts` for the rest.
+    """
+    old_ids = tuple(sorted({*live_ids, *(str(segment) for segment in old_segments)}, key=segment_number_order))
+    position = {segment: number for number, segment in enumerate(old_ids)}
+    old_labels = np.fromiter((position[str(segment)] for segment in old_segments), dtype=np.int64)
+    _, where_old, where_new = np.intersect1d(old_users, new_users, return_indices=True)
+    shared = np.zeros((len(old_ids), new_count), dtype=np.int64)
+    np.add.at(shared, (old_labels[where_old], new_labels[where_new]), 1)
+    sizes = np.bincount(new_labels, minlength=new_count)
+    return match_counts(segmentation, old_ids, shared, sizes, next_number=next_number, distances=distances)
+
+
+def match_counts(
+    segmentation: str,
+    old_ids: Sequence[str],
+    shared: IntArray,
+    new_sizes: IntArray,
+    *,
+    next_number: int,
+    distances: FloatArray | None = None,
+) -> Matching:
+    """Return ids for the new clusters from the users that each old segment shares with each.
+
+    `shared` is old x new, `new_sizes` counts all users of the new clusters, also those unknown before, and orders
+    new ids: the largest new cluster gets the smallest number. `distances`, old x new, between the means of both in
+    one space, settles what the users leave open. `next_number` must be above every number ever given out.
+
+    >>> found = match_counts("behavior", ["behavior-1", "behavior-2"], np.array([[9, 1], [0, 0]]), np.array([9, 5]),
+    ...                      next_number=3)
+    >>> found.segment_ids, found.next_number
+    (('behavior-1', 'behavior-3'), 4)
+    """
+    next_number = max(next_number, next_segment_number(segmentation, old_ids))
+    overlap = jaccard(shared)
+    score = overlap.copy()
+    if distances is not None and distances.size and distances.max() > 0:
+        score -= _TIE_BREAK * distances / distances.max()
+    rows, columns = linear_sum_assignment(score, maximize=True)
+    matched = {
+        int(new): int(old) for old, new in zip(rows, columns, strict=True) if overlap[old, new] >= MINIMUM_OVERLAP
+    }
+    ids: dict[int, str] = {new: old_ids[old] for new, old in matched.items()}
+    for new in sorted((new for new in range(shared.shape[1]) if new not in ids), key=lambda j: (-new_sizes[j], j)):
+        ids[new] = f"{segmentation}-{next_number}"
+        next_number += 1
+    segment_ids = tuple(ids[new] for new in range(shared.shape[1]))
+    return Matching(segment_ids, _lineage(old_ids, segment_ids, shared, overlap, matched), next_number)
+
+
+def next_segment_number(segmentation: str, ids_ever: Iterable[str]) -> int:
+    """Return the smallest number above all that were ever given out, retired ones too.
+
+    >>> next_segment_number("behavior", ["behavior-1", "behavior-4", "value-9"])
+    5
+    """
+    numbers = (re.fullmatch(re.escape(segmentation) + r"-(\d+)", segment_id) for segment_id in ids_ever)
+    return max((int(number[1]) for number in numbers if number), default=0) + 1
+
+
+def segment_number_order(segment_id: str) -> tuple[str, int]:
+    """Return a key that sorts behavior-2 before behavior-10."""
+    name, _, number = segment_id.rpartition("-")
+    return (name, int(number)) if number.isdigit() else (segment_id, 0)
+
+
+def _lineage(
+    old_ids: Sequence[str], new_ids: Sequence[str], shared: IntArray, overlap: FloatArray, matched: dict[int, int]
+) -> tuple[Lineage, ...]:
+    came_from = shared / np.maximum(shared.sum(axis=0), 1)[None, :]
+    went_to = shared / np.maximum(shared.sum(axis=1), 1)[:, None]
+    rows: list[Lineage] = []
+    for new, segment_id in enumerate(new_ids):
+        if new in matched:
+            old = matched[new]
+            rows.append(Lineage(old_ids[old], segment_id, "kept", float(overlap[old, new])))
+            continue
+        parent = int(came_from[:, new].argmax()) if old_ids else None
+        share = float(came_from[parent, new]) if parent is not None else 0.0
+        if parent is not None and share >= DESCENDS_AT:
+            rows.append(Lineage(old_ids[parent], segment_id, "split", share))
+        else:
+            rows.append(Lineage(None, segment_id, "born", share))
+    kept = set(matched.values())
+    for old, segment_id in enumerate(old_ids):
+        if old in kept:
+            continue
+        heir = int(went_to[old].argmax()) if new_ids else None
+        share = float(went_to[old, heir]) if heir is not None else 0.0
+        if heir is not None and share >= DESCENDS_AT:
+            rows.append(Lineage(segment_id, new_ids[heir], "merged", share))
+        else:
+            rows.append(Lineage(segment_id, None, "retired", share))
+    return tuple(rows)

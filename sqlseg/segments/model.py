@@ -1,0 +1,228 @@
+"""A fitted cluster segmentation: everything needed to place a user again, as one JSON text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from sqlseg.errors import SqlsegError
+from sqlseg.segments.algorithms import Algorithm, Clustering, algorithm, one_thread
+from sqlseg.segments.assignment import Assignment, assign
+from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
+from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Trial, choose_k
+from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
+from sqlseg.segments.preprocessing import EmbeddingProjection, FeatureScaling, Preprocessing, fit_preprocessing
+
+FIT_USERS = 200_000
+_FORMAT = 1
+_USERS_AT_ONCE = 65_536
+_AS_GOOD_AS = 1.01
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to fit; `weights` by block name stand for 1 where they are left out."""
+
+    k: int | Literal["auto"] = "auto"
+    k_min: int = 4
+    k_max: int = 12
+    seed: int = 0
+    algorithm: str = "kmeans"
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.k != "auto" and self.k < 1:
+            raise SqlsegError(f"k must be 'auto' or a number of 1 or more, got {self.k}.")
+        if not 1 <= self.k_min <= self.k_max:
+            raise SqlsegError(f"k_min and k_max must be 1 or more, in order, got {self.k_min} and {self.k_max}.")
+
+
+@dataclass(frozen=True)
+class ClusterModel:
+    """Preprocessing, centroids in its space (k x inputs), and the permanent id of each; deciles for drift.
+
+    `segment_ids` is empty until the clusters have been matched with the segments there were.
+    """
+
+    algorithm: str
+    preprocessing: Preprocessing
+    centers: tuple[tuple[float, ...], ...]
+    references: tuple[Reference, ...]
+    seed: int
+    fit_user_count: int
+    segment_ids: tuple[str, ...] = ()
+
+    @property
+    def center_matrix(self) -> FloatArray:
+        """The centroids as a matrix, k x inputs."""
+        return np.array(self.centers, dtype=np.float64).reshape(len(self.centers), len(self.preprocessing.inputs))
+
+    def score(self, blocks: Sequence[Block]) -> Assignment:
+        """Return the segment of each user, by position in `segment_ids`; a part of the users at a time."""
+        users, centers = user_count(blocks), self.center_matrix
+        parts = []
+        for start in range(0, users, _USERS_AT_ONCE):
+            rows = slice(start, start + _USERS_AT_ONCE)
+            some = [Block(block.name, block.kind, block.columns, block.values[rows]) for block in blocks]
+            parts.append(assign(self.preprocessing.transform(some), centers))
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return assign(np.empty((0, centers.shape[1])), centers)
+        return Assignment(
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.distance for part in parts]),
+            np.concatenate([part.runner_up for part in parts]),
+            np.concatenate([part.confidence for part in parts]),
+        )
+
+    def drift(self, blocks: Sequence[Block]) -> tuple[Drift, ...]:
+        """Return how far each input of these users is from the users of the fit, one row a feature."""
+        columns = _drift_columns(self.preprocessing, blocks)
+        rows = [drift(known, values) for known, values in zip(self.references, columns.values(), strict=True)]
+        return worst_by_feature(rows)
+
+    def with_segment_ids(self, segment_ids: Sequence[str]) -> "ClusterModel":
+        """Return the model whose i-th centroid is the segment `segment_ids[i]`."""
+        if len(segment_ids) != len(self.centers) or len(set(segment_ids)) != len(segment_ids):
+            raise SqlsegError(f"{len(self.centers)} segments need as many different ids, got {list(segment_ids)}.")
+        return replace(self, segment_ids=tuple(segment_ids))
+
+    def to_json(self) -> str:
+        """Return the model as JSON text; `from_json` gives back exactly this model."""
+        data = {
+            "format": _FORMAT,
+            "algorithm": self.algorithm,
+            "preprocessing": self.preprocessing.to_dict(),
+            "centers": self.centers,
+            "references": [known.to_dict() for known in self.references],
+            "seed": self.seed,
+            "fit_user_count": self.fit_user_count,
+            "segment_ids": self.segment_ids,
+        }
+        return json.dumps(data, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ClusterModel":
+        """Return the model that `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        if data.get("format") != _FORMAT:
+            raise SqlsegError(
+                f"The stored model has format {data.get('format')!r}, this version reads {_FORMAT}.",
+                hint="Refit it: sqlseg refresh --refit always.",
+            )
+        return cls(
+            algorithm=data["algorithm"],
+            preprocessing=Preprocessing.from_dict(data["preprocessing"]),
+            centers=tuple(tuple(center) for center in data["centers"]),
+            references=tuple(Reference.from_dict(known) for known in data["references"]),
+            seed=data["seed"],
+            fit_user_count=data["fit_user_count"],
+            segment_ids=tuple(data["segment_ids"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fitted model, where it puts the users, the numbers of segments that were tried, and what to know of it."""
+
+    model: ClusterModel
+    assignment: Assignment
+    tried: tuple[Trial, ...]
+    notes: tuple[str, ...]
+
+
+def fit_cluster_model(
+    blocks: Sequence[Block], settings: FitSettings, previous_labels: IntArray | None = None
+) -> FitResult:
+    """Return the model that these users give, and place them with it.
+
+    Rows must come in a fixed order (by user_id): the seed draws rows. More than 200,000 users are fitted on that
+    many, drawn by the seed. With k = "auto", a cluster of under 1% of users is dissolved into its neighbours; a
+    number that was asked for is kept to. `previous_labels` (0 and up, -1 for unknown) are the users' segments so
+    far: where as many are fitted again, their means are tried as a beginning and taken if they end within 1% of the
+    best sum of squares, since of two equally good divisions the better moves fewer users.
+    """
+    users = user_count(blocks)
+    if users == 0:
+        raise SqlsegError("There is no user to cluster.", hint="No event is before as_of; check sql/events.sql.")
+    fit = algorithm(settings.algorithm)
+    some, previous = list(blocks), previous_labels
+    if users > FIT_USERS:
+        rows = np.sort(np.random.default_rng(settings.seed).choice(users, FIT_USERS, replace=False))
+        some = [block.take(rows) for block in blocks]
+        previous = None if previous_labels is None else previous_labels[rows]
+    notes: list[str] = []
+    with one_thread():
+        preprocessing = fit_preprocessing(some, settings.weights)
+        X = preprocessing.transform(some)
+        notes.extend(f"{dropped.column} is not used: {dropped.reason}." for dropped in preprocessing.dropped)
+        tried: tuple[Trial, ...] = ()
+        begin = None
+        if settings.k == "auto":
+            choice = choose_k(X, fit, k_min=settings.k_min, k_max=settings.k_max, seed=settings.seed)
+            k, begin, tried = choice.k, choice.centers, choice.trials
+            notes.extend(choice.notes)
+        else:
+            k = settings.k
+        found = fit(X, k, seed=settings.seed, initial_centers=begin)
+        found = _nearer_to_previous(X, found, fit, previous, settings.seed)
+        if settings.k == "auto":
+            found, merged = _without_crumbs(X, found, fit, settings.seed)
+            notes.extend(merged)
+        elif found.centers.shape[0] < k:
+            notes.append(f"{k} segments were asked for, but the users form {found.centers.shape[0]} only.")
+        references = tuple(reference(name, values) for (name, _), values in _drift_columns(preprocessing, some).items())
+    model = ClusterModel(
+        algorithm=settings.algorithm,
+        preprocessing=preprocessing,
+        centers=tuple(tuple(center) for center in found.centers.tolist()),
+        references=references,
+        seed=settings.seed,
+        fit_user_count=len(X),
+    )
+    return FitResult(model, model.score(blocks), tried, tuple(notes))
+
+
+def _nearer_to_previous(
+    X: FloatArray, found: Clustering, fit: Algorithm, previous: IntArray | None, seed: int
+) -> Clustering:
+    if previous is None or X.shape[1] == 0:
+        return found
+    present = np.unique(previous[previous >= 0])
+    if present.size != found.centers.shape[0]:
+        return found
+    means = np.stack([X[previous == label].mean(axis=0) for label in present])
+    again = fit(X, present.size, seed=seed, initial_centers=means)
+    as_good = again.inertia <= _AS_GOOD_AS * found.inertia and again.centers.shape == found.centers.shape
+    return again if as_good else found
+
+
+def _without_crumbs(X: FloatArray, found: Clustering, fit: Algorithm, seed: int) -> tuple[Clustering, list[str]]:
+    notes: list[str] = []
+    while (count := found.centers.shape[0]) > 1:
+        share = float(np.mean(found.labels == count - 1))
+        if share >= SMALLEST_SHARE:
+            break
+        notes.append(f"A segment of {share:.2%} of users was merged into its neighbours, being under 1%.")
+        found = fit(X, count - 1, seed=seed, initial_centers=found.centers[:-1])
+    return found, notes
+
+
+def _drift_columns(preprocessing: Preprocessing, blocks: Sequence[Block]) -> dict[tuple[str, int], FloatArray]:
+    """Return what drift is measured on: readable columns as they are, an embedding along its axes."""
+    given = {block.name: block for block in blocks}
+    columns: dict[tuple[str, int], FloatArray] = {}
+    for fitted in preprocessing.blocks:
+        values = given[fitted.name].values
+        if isinstance(fitted, FeatureScaling):
+            names = given[fitted.name].columns
+            for column in fitted.columns:
+                columns[column.name, 0] = values[:, names.index(column.name)]
+        elif isinstance(fitted, EmbeddingProjection):
+            along = (values - np.array(fitted.center)) @ np.array(fitted.components).T
+            for axis in range(along.shape[1]):
+                columns[fitted.name, axis] = along[:, axis]
+    return columns
