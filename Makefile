@@ -1,0 +1,41 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-slow check bench clean
+
+# The main job on real data: a year of shopping by 2,469 households.
+demo: $(INSTALLED)
+	rm -rf demo
+	$(BIN)/sqlseg demo demo
+
+# Everything a change must pass, in minutes.
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+# What takes longer: killed processes, old clients.
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+# Style, types, architecture and doctests.
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q --doctest-modules sqlseg -p no:cacheprovider
+
+# The figures of the README: the same job by sqlseg and written the usual way.
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/cold_refresh.py
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit('sqlseg needs Python 3.11 or later, this is ' + sys.version.split()[0]) if sys.version_info < (3, 11) else None"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,64 @@
+"""The moment of which a refresh speaks."""
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlseg.errors import SqlsegError
+
+
+class BadAsOf(SqlsegError):
+    """The moment that was asked for is none, or lies before what has been published."""
+
+
+def first_midnight_after(newest: datetime, timezone: str) -> datetime:
+    """Return the first midnight of the zone after an instant; both are UTC without zone.
+
+    >>> first_midnight_after(datetime(2011, 7, 9, 23, 30), "Europe/London")
+    datetime.datetime(2011, 7, 10, 23, 0)
+    """
+    zone = ZoneInfo(timezone)
+    day = newest.replace(tzinfo=UTC).astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(day, time(), zone).astimezone(UTC).replace(tzinfo=None)
+
+
+def parse_as_of(text: str, timezone: str) -> datetime:
+    """Return the UTC instant that `--as-of` names: a date or a time, in the zone of the project unless it has its own.
+
+    Raises BadAsOf.
+
+    >>> parse_as_of("2011-07-10", "Europe/London")
+    datetime.datetime(2011, 7, 9, 23, 0)
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadAsOf(f"--as-of is no date: {text!r}.", hint="Write it as 2024-05-31 or 2024-05-31T18:00:00.") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(timezone))
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def resolve_as_of(asked: datetime | None, newest: datetime, timezone: str, last: datetime | None) -> datetime:
+    """Return the as_of of a refresh; all instants are UTC without zone.
+
+    By default it is the first midnight after the newest event, and never before that of the last run, also where
+    the newest events have since been taken back. Raises BadAsOf where one that was asked for is.
+    """
+    if asked is None:
+        default = first_midnight_after(newest, timezone)
+        return default if last is None else max(default, last)
+    if last is not None and asked < last:
+        raise BadAsOf(
+            f"--as-of {asked.isoformat(sep=' ')} UTC is before the last refresh's {last.isoformat(sep=' ')} UTC.",
+            hint="History only goes forward. Leave --as-of out, or use another warehouse to look at the past.",
+        )
+    return asked
+
+
+def local(moment: datetime, timezone: str) -> datetime:
+    """Return a UTC instant as the wall clock of a zone shows it, without zone.
+
+    >>> local(datetime(2011, 7, 9, 23, 0), "Europe/London")
+    datetime.datetime(2011, 7, 10, 0, 0)
+    """
+    return moment.replace(tzinfo=UTC).astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
