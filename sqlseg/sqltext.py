@@ -106,6 +106,11 @@ def fingerprint(tree: exp.Expr) -> str:
         f"{token.token_type.name}:{token.text if token.token_type in _TEXT_TOKENS else token.text.lower()}"
         for token in sqlglot.tokenize(written, read=DIALECT)
     ]
+    return digest(*parts)
+
+
+def digest(*parts: str) -> str:
+    """Return the SHA-256 of several texts, in hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -234,6 +239,15 @@ def quote(identifier: str) -> str:
     '"a ""b\"""'
     """
     return exp.to_identifier(identifier, quoted=True).sql(dialect=DIALECT)
+
+
+def quote_if_needed(identifier: str) -> str:
+    """Return a name as an identifier, quoted where DuckDB would not read it as one otherwise.
+
+    >>> quote_if_needed("recency_days"), quote_if_needed("order"), quote_if_needed("Top 3")
+    ('recency_days', '"order"', '"Top 3"')
+    """
+    return exp.to_identifier(identifier).sql(dialect=DIALECT)
 
 
 def literal(value: object) -> str:
