@@ -108,8 +108,9 @@ def drift(known: Reference, values: FloatArray) -> Drift:
     actual = _proportions(values, np.array(known.edges))
     expected = np.array(known.proportions)
     psi = psi_of_proportions(expected, actual)
+    bins = int(((expected > 0) | (actual > 0)).sum())
     ks = float(np.abs(np.cumsum(actual) - np.cumsum(expected)).max())
-    return Drift(known.feature, psi, ks, _status(psi, len(expected), known.user_count, int(values.size)))
+    return Drift(known.feature, psi, ks, _status(psi, bins, known.user_count, int(values.size)))
 
 
 def worst_by_feature(drifts: Sequence[Drift]) -> tuple[Drift, ...]:

@@ -1,0 +1,86 @@
+"""Says in one sentence with numbers what a segment is, for people who plan campaigns with it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sqlseg.insight.naming import SegmentName, telling_features
+from sqlseg.insight.profile import FeatureProfile, Standing
+
+_FEATURES = 3
+_TIMES_FROM = 1.5
+_DIFFERS_FROM = 0.05
+
+
+def segment_description(
+    segment: int,
+    name: SegmentName,
+    profile: Sequence[FeatureProfile],
+    standing: Standing,
+    *,
+    share: float,
+    revenue_share: float | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> str:
+    """Return what stands out in a segment and how large it is; shares are 0 to 1, `titles` name features in words.
+
+    The features that gave the segment its name come first. A feature whose plain mean goes the other way than its
+    robust standing, through a few extreme users, is left out.
+    """
+    rows = {row.feature: row for row in profile if row.segment == segment}
+    strength = dict(zip(standing.features, standing.z[segment], strict=True))
+    wanted = [*name.features, *telling_features(standing, segment, _FEATURES)]
+    parts: list[str] = []
+    for feature in dict.fromkeys(wanted):
+        row = rows.get(feature)
+        if row is None or row.mean is None or row.overall_mean is None or len(parts) == _FEATURES:
+            continue
+        if np.sign(row.mean - row.overall_mean) == np.sign(strength[feature]):
+            parts.append(_compared((titles or {}).get(feature, _title(feature)), row.mean, row.overall_mean))
+    told = ", ".join(parts) if parts else "Close to the average in everything measured"
+    size = f"{_percent(share)} of users"
+    if revenue_share is not None:
+        size += f", {_percent(revenue_share)} of revenue"
+    return f"{told[:1].upper()}{told[1:]}; {size}."
+
+
+def number_text(value: float) -> str:
+    """Return a number as people write it: whole from 100 on, else to about three digits.
+
+    >>> [number_text(x) for x in (12345.6, 71.23, 7.0, 0.0312, 0)]
+    ['12,346', '71.2', '7', '0.031', '0']
+    """
+    size = abs(value)
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size >= 10:
+        text = f"{value:.1f}"
+    elif size >= 1:
+        text = f"{value:.2f}"
+    elif size > 0:
+        return f"{value:.2g}" if size >= 1e-4 else f"{value:.1e}"
+    else:
+        return "0"
+    return text.rstrip("0").rstrip(".")
+
+
+def _compared(title: str, mean: float, overall: float) -> str:
+    both = f"{number_text(mean)} against {number_text(overall)}"
+    if overall <= 0 or mean < 0:
+        return f"{title} {both} on average"
+    lift = mean / overall
+    if lift >= _TIMES_FROM:
+        return f"{title} {number_text(round(lift, 1))}x the average ({both})"
+    if abs(lift - 1) < _DIFFERS_FROM:
+        return f"{title} a little {'above' if lift > 1 else 'below'} the average ({both})"
+    return f"{title} {abs(lift - 1):.0%} {'above' if lift > 1 else 'below'} the average ({both})"
+
+
+def _title(feature: str) -> str:
+    return feature.split("__", 1)[-1].replace("_", " ")
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.001:
+        return "under 0.1%"
+    return f"{share:.1%}" if 0 < share < 0.01 else f"{share:.0%}"

@@ -1,0 +1,184 @@
+"""Names segments by what sets them apart, in the phrases that feature views carry (`#high(..)`, `#low(..)`).
+
+A name has the one or two strongest phrases, a third only to tell two segments apart. "Strong" is half a standard
+deviation from the mean of all users (a medium effect, Cohen 1988). Phrases that contradict each other never stand
+together; of one view, or of features that go up and down together, one speaks for all.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqlseg.insight.profile import Standing
+from sqlseg.segments.blocks import FloatArray
+from sqlseg.segments.choice_of_k import SMALLEST_SHARE
+
+AVERAGE = "Average shoppers"
+SMALL = " (small group)"
+STRONG_AT, NOTICEABLE_AT = 0.5, 0.25
+TOGETHER_AT = 0.6
+_USUAL_PHRASES = 2
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """What a marketer calls users who are high, or low, on a feature; None where there is no natural word."""
+
+    high: str | None = None
+    low: str | None = None
+
+
+@dataclass(frozen=True)
+class SegmentName:
+    """A name and the features its phrases come from, the strongest first."""
+
+    text: str
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Trait:
+    """A phrase that holds for a segment, and the feature (by position) that says so."""
+
+    feature: int
+    phrase: str
+
+
+def segment_names(
+    standing: Standing,
+    phrases: Mapping[str, Phrases],
+    shares: Sequence[float] | FloatArray,
+    keep: Mapping[int, str] | None = None,
+) -> tuple[SegmentName, ...]:
+    """Return a name for each segment, all different; `keep` holds names that stay as they are.
+
+    Features without phrases, embeddings among them, are never spoken of. Segments under 1% of users are marked as
+    small, and those close to the mean in everything are average.
+
+    >>> standing = Standing(("rfm__recency_days",), np.array([[1.2], [0.1]]), np.eye(1))
+    >>> names = segment_names(standing, {"rfm__recency_days": Phrases("lapsed", "recently active")}, [0.2, 0.8])
+    >>> [name.text for name in names]
+    ['Lapsed', 'Average shoppers']
+    """
+    kept = dict(keep or {})
+    taken = {text.casefold() for text in kept.values()}
+    opposites = _opposites(phrases)
+    names: dict[int, SegmentName] = {segment: SegmentName(text, ()) for segment, text in kept.items()}
+    traits_of: dict[int, list[_Trait]] = {}
+    # The largest segment has first claim to a name.
+    for segment in sorted(range(len(shares)), key=lambda i: (-shares[i], i)):
+        if segment in kept:
+            continue
+        base = _telling(standing, phrases, opposites, segment)
+        marker = SMALL if shares[segment] < SMALLEST_SHARE else ""
+        for traits, text in _candidates(standing, phrases, opposites, segment, base, traits_of):
+            if (text + marker).casefold() not in taken:
+                traits_of[segment] = base
+                taken.add((text + marker).casefold())
+                names[segment] = SegmentName(text + marker, tuple(standing.features[t.feature] for t in traits))
+                break
+    return tuple(names[segment] for segment in range(len(shares)))
+
+
+def telling_features(standing: Standing, segment: int, count: int) -> tuple[str, ...]:
+    """Return the features that set a segment apart most, no two of one view or going up and down together."""
+    chosen: list[int] = []
+    for feature in _by_strength(np.abs(standing.z[segment])):
+        if abs(standing.z[segment, feature]) < NOTICEABLE_AT or len(chosen) == count:
+            break
+        if not any(_says_the_same(standing, feature, other) for other in chosen):
+            chosen.append(feature)
+    return tuple(standing.features[feature] for feature in chosen)
+
+
+def _telling(
+    standing: Standing, phrases: Mapping[str, Phrases], opposites: Mapping[str, set[str]], segment: int
+) -> list[_Trait]:
+    chosen: list[_Trait] = []
+    z = standing.z[segment]
+    for feature in _by_strength(np.abs(z)):
+        if abs(z[feature]) < STRONG_AT or len(chosen) == _USUAL_PHRASES:
+            break
+        trait = _trait(standing, phrases, feature, up=bool(z[feature] > 0))
+        if trait and _adds(standing, opposites, trait, chosen, only_new=True):
+            chosen.append(trait)
+    return chosen
+
+
+def _candidates(
+    standing: Standing,
+    phrases: Mapping[str, Phrases],
+    opposites: Mapping[str, set[str]],
+    segment: int,
+    base: list[_Trait],
+    named: Mapping[int, list[_Trait]],
+) -> Iterator[tuple[list[_Trait], str]]:
+    """Yield names for a segment, the best first: the plain one, then with one more phrase, then numbered."""
+    plain = _text([trait.phrase for trait in base]) if base else AVERAGE
+    yield base, plain
+    rivals = [other for other, traits in named.items() if traits == base]
+    apart = standing.z[segment] - (standing.z[rivals].mean(axis=0) if rivals else 0.0)
+    for only_new in (True, False):
+        for feature in _by_strength(np.abs(apart)):
+            z = float(standing.z[segment, feature])
+            up = bool(apart[feature] > 0)
+            trait = _trait(standing, phrases, feature, up=up)
+            if trait is None or not _adds(standing, opposites, trait, base, only_new=only_new):
+                continue
+            holds = abs(z) >= NOTICEABLE_AT and (z > 0) == up
+            if holds and base:
+                yield [*base, trait], _text([*(t.phrase for t in base), trait.phrase])
+            elif not only_new or not base:
+                # True beside its rivals only, not beside all users.
+                yield [*base, trait], f"{plain}, rather {trait.phrase}"
+    number = 2
+    while True:
+        yield base, f"{plain} ({number})"
+        number += 1
+
+
+def _trait(standing: Standing, phrases: Mapping[str, Phrases], feature: int, *, up: bool) -> _Trait | None:
+    known = phrases.get(standing.features[feature])
+    phrase = None if known is None else known.high if up else known.low
+    return _Trait(feature, phrase) if phrase else None
+
+
+def _adds(
+    standing: Standing, opposites: Mapping[str, set[str]], trait: _Trait, chosen: Sequence[_Trait], *, only_new: bool
+) -> bool:
+    """Say whether a phrase may stand beside the others, and with `only_new` whether it says something new."""
+    for other in chosen:
+        if trait.phrase.casefold() == other.phrase.casefold() or trait.feature == other.feature:
+            return False
+        if trait.phrase.casefold() in opposites.get(other.phrase.casefold(), ()):
+            return False
+        if only_new and _says_the_same(standing, trait.feature, other.feature):
+            return False
+    return True
+
+
+def _says_the_same(standing: Standing, feature: int, other: int) -> bool:
+    if standing.features[feature].split("__")[0] == standing.features[other].split("__")[0]:
+        return True
+    return bool(abs(standing.correlation[feature, other]) >= TOGETHER_AT)
+
+
+def _opposites(phrases: Mapping[str, Phrases]) -> dict[str, set[str]]:
+    result: dict[str, set[str]] = {}
+    for known in phrases.values():
+        if known.high and known.low:
+            high, low = known.high.casefold(), known.low.casefold()
+            result.setdefault(high, set()).add(low)
+            result.setdefault(low, set()).add(high)
+    return result
+
+
+def _by_strength(strength: FloatArray) -> list[int]:
+    """Return positions by strength to one decimal, then by order, so that a little noise does not rename."""
+    return sorted(range(strength.size), key=lambda i: (-round(float(strength[i]), 1), i))
+
+
+def _text(parts: Sequence[str]) -> str:
+    joined = ", ".join(parts)
+    return joined[:1].upper() + joined[1:]

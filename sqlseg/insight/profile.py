@@ -1,0 +1,119 @@
+"""Describes each segment feature by feature: typical values, and how they stand to those of all users."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.segments.preprocessing import ColumnScaling, fit_column, scaled_column
+
+_SCALED_ON = 200_000
+
+
+@dataclass(frozen=True)
+class FeatureProfile:
+    """One feature in one segment; `user_count` users have a value there, and all figures are of these.
+
+    `lift` is mean / overall_mean (None where that is 0), `z` is (mean - overall_mean) / the standard deviation of
+    all users (None where that is 0). `rank` orders a segment's features by the size of z, 1 the most telling.
+    """
+
+    segment: int
+    feature: str
+    user_count: int
+    mean: float | None
+    median: float | None
+    p10: float | None
+    p90: float | None
+    overall_mean: float | None
+    lift: float | None
+    z: float | None
+    rank: int
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How segments stand out, in units that a few extreme users cannot move.
+
+    `z` is segments x features: the segment's mean of the feature after imputing, winsorising, taking the logarithm
+    where it is skewed, and standardising, so 0 is the mean of all users. `correlation` is features x features of
+    the same values.
+    """
+
+    features: tuple[str, ...]
+    z: FloatArray
+    correlation: FloatArray
+
+
+def segment_profile(
+    columns: Mapping[str, FloatArray], labels: IntArray, segment_count: int
+) -> tuple[FeatureProfile, ...]:
+    """Return a row for each segment and feature, by segment and then in the order of `columns`.
+
+    `columns` maps a feature to its values (1-D, one a user, NaN for missing); `labels` numbers the users' segments
+    from 0, and a user with -1 counts in the overall figures only.
+
+    >>> row = segment_profile({"rfm__orders": np.array([1.0, 3.0, 8.0])}, np.array([0, 0, 1]), 2)[0]
+    >>> row.mean, row.overall_mean, row.lift, row.rank
+    (2.0, 4.0, 0.5, 1)
+    """
+    order = np.argsort(labels, kind="stable")
+    borders = np.searchsorted(labels[order], np.arange(segment_count + 1))
+    drafts: list[list[FeatureProfile]] = [[] for _ in range(segment_count)]
+    for feature, values in columns.items():
+        known = values[~np.isnan(values)]
+        overall = float(known.mean()) if known.size else None
+        std = float(known.std()) if known.size else 0.0
+        together = values[order]
+        for segment in range(segment_count):
+            own = together[borders[segment] : borders[segment + 1]]
+            own = own[~np.isnan(own)]
+            drafts[segment].append(_profile(segment, feature, own, overall, std))
+    return tuple(row for rows in drafts for row in _ranked(rows))
+
+
+def segment_standing(columns: Mapping[str, FloatArray], labels: IntArray, segment_count: int) -> Standing:
+    """Return how each segment stands on each feature, in robust units; a feature that never varies stands at 0.
+
+    More than 200,000 users are scaled by the figures of that many, evenly drawn; the means are of all.
+    """
+    users = labels.size
+    step = max(1, -(-users // _SCALED_ON))
+    z = np.zeros((segment_count, len(columns)))
+    sample = np.zeros((len(range(0, users, step)), len(columns)))
+    mine = labels >= 0
+    sizes = np.maximum(np.bincount(labels[mine], minlength=segment_count), 1)
+    for position, (feature, values) in enumerate(columns.items()):
+        scaling = fit_column(feature, values[::step])
+        if not isinstance(scaling, ColumnScaling):
+            continue
+        scaled = scaled_column(values, scaling)
+        z[:, position] = np.bincount(labels[mine], weights=scaled[mine], minlength=segment_count) / sizes
+        sample[:, position] = scaled[::step]
+    return Standing(tuple(columns), np.round(z, 6), _correlation(sample))
+
+
+def _profile(segment: int, feature: str, own: FloatArray, overall: float | None, std: float) -> FeatureProfile:
+    if own.size == 0 or overall is None:
+        return FeatureProfile(segment, feature, 0, None, None, None, None, overall, None, None, 0)
+    mean = float(own.mean())
+    p10, median, p90 = (float(q) for q in np.quantile(own, [0.1, 0.5, 0.9]))
+    lift = mean / overall if overall != 0 else None
+    # A column of equal values may get a deviation of its last digit.
+    z = (mean - overall) / std if std > 1e-12 * max(1.0, abs(overall)) else None
+    return FeatureProfile(segment, feature, int(own.size), mean, median, p10, p90, overall, lift, z, 0)
+
+
+def _ranked(rows: Sequence[FeatureProfile]) -> list[FeatureProfile]:
+    telling = sorted(range(len(rows)), key=lambda i: (-abs(z) if (z := rows[i].z) is not None else 1.0, i))
+    rank = {position: number for number, position in enumerate(telling, start=1)}
+    return [FeatureProfile(**{**vars(row), "rank": rank[position]}) for position, row in enumerate(rows)]
+
+
+def _correlation(values: FloatArray) -> FloatArray:
+    centered = values - values.mean(axis=0) if len(values) else values
+    norms = np.sqrt((centered**2).sum(axis=0))
+    centered = np.divide(centered, norms, out=np.zeros_like(centered), where=norms > 0)
+    result: FloatArray = np.round(centered.T @ centered, 6)
+    return result

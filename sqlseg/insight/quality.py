@@ -1,0 +1,59 @@
+"""Measures how good a segmentation is, for `segments.metric`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sqlseg.segments.algorithms import one_thread
+from sqlseg.segments.assignment import Assignment
+from sqlseg.segments.blocks import Block, user_count
+from sqlseg.segments.measures import (
+    calinski_harabasz,
+    davies_bouldin,
+    eta_squared,
+    explained_variance,
+    pairwise_distances,
+    silhouette,
+)
+from sqlseg.segments.model import ClusterModel
+
+__all__ = ["eta_squared", "segment_quality"]
+
+_SILHOUETTE_USERS = 2_000
+_MEASURED_USERS = 50_000
+
+
+def segment_quality(
+    model: ClusterModel,
+    blocks: Sequence[Block],
+    assignment: Assignment,
+    *,
+    seed: int,
+    stability: float | None = None,
+) -> dict[str, float]:
+    """Return the measures by name; those that are not defined, as a silhouette of one segment, are left out.
+
+    Sizes, inertia and confidence are of all users; calinski_harabasz, davies_bouldin and explained_variance of at
+    most 50,000 drawn by the seed, silhouette of at most 2,000. `stability` is taken over from the choice of k.
+    """
+    users = user_count(blocks)
+    shares = assignment.sizes(len(model.centers)) / max(users, 1)
+    values: dict[str, float | None] = {
+        "segment_count": float(len(model.centers)),
+        "smallest_share": float(shares.min()),
+        "largest_share": float(shares.max()),
+        "inertia": float(np.square(assignment.distance).sum()),
+        "mean_confidence": float(assignment.confidence.mean()) if users else None,
+        "stability": stability,
+    }
+    if users:
+        random = np.random.default_rng(seed)
+        rows = np.sort(random.permutation(users)[:_MEASURED_USERS]).astype(np.int64)
+        X, labels = model.preprocessing.transform([block.take(rows) for block in blocks]), assignment.labels[rows]
+        some = np.sort(random.permutation(rows.size)[:_SILHOUETTE_USERS])
+        with one_thread():
+            values["silhouette"] = silhouette(pairwise_distances(X[some]), labels[some])
+            values["calinski_harabasz"] = calinski_harabasz(X, labels)
+            values["davies_bouldin"] = davies_bouldin(X, labels)
+            values["explained_variance"] = explained_variance(X, labels)
+    return {name: value for name, value in values.items() if value is not None}
