@@ -29,14 +29,13 @@ def segment_description(
     """
     rows = {row.feature: row for row in profile if row.segment == segment}
     strength = dict(zip(standing.features, standing.z[segment], strict=True))
-    wanted = [*name.features, *telling_features(standing, segment, _FEATURES)]
+    turned = {feature for feature in standing.features if not _agrees(rows.get(feature), float(strength[feature]))}
+    wanted = [*name.features, *telling_features(standing, segment, _FEATURES, without=turned)]
     parts: list[str] = []
-    for feature in dict.fromkeys(wanted):
-        row = rows.get(feature)
-        if row is None or row.mean is None or row.overall_mean is None or len(parts) == _FEATURES:
-            continue
-        if np.sign(row.mean - row.overall_mean) == np.sign(strength[feature]):
-            parts.append(_compared((titles or {}).get(feature, _title(feature)), row.mean, row.overall_mean))
+    for feature in [feature for feature in dict.fromkeys(wanted) if feature not in turned][:_FEATURES]:
+        row = rows[feature]
+        assert row.mean is not None and row.overall_mean is not None
+        parts.append(_compared((titles or {}).get(feature, _title(feature)), row.mean, row.overall_mean))
     told = ", ".join(parts) if parts else "Close to the average in everything measured"
     size = f"{_percent(share)} of users"
     if revenue_share is not None:
@@ -62,6 +61,12 @@ def number_text(value: float) -> str:
     else:
         return "0"
     return text.rstrip("0").rstrip(".")
+
+
+def _agrees(row: FeatureProfile | None, strength: float) -> bool:
+    if row is None or row.mean is None or row.overall_mean is None:
+        return False
+    return bool(np.sign(row.mean - row.overall_mean) == np.sign(strength))
 
 
 def _compared(title: str, mean: float, overall: float) -> str:

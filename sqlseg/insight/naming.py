@@ -5,7 +5,7 @@ deviation from the mean of all users (a medium effect, Cohen 1988). Phrases that
 together; of one view, or of features that go up and down together, one speaks for all.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ SMALL = " (small group)"
 STRONG_AT, NOTICEABLE_AT = 0.5, 0.25
 TOGETHER_AT = 0.6
 _USUAL_PHRASES = 2
+_APART_FROM = 0.1
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,14 @@ def segment_names(
     return tuple(names[segment] for segment in range(len(shares)))
 
 
-def telling_features(standing: Standing, segment: int, count: int) -> tuple[str, ...]:
+def telling_features(standing: Standing, segment: int, count: int, without: Collection[str] = ()) -> tuple[str, ...]:
     """Return the features that set a segment apart most, no two of one view or going up and down together."""
     chosen: list[int] = []
     for feature in _by_strength(np.abs(standing.z[segment])):
         if abs(standing.z[segment, feature]) < NOTICEABLE_AT or len(chosen) == count:
             break
-        if not any(_says_the_same(standing, feature, other) for other in chosen):
+        new = not any(_says_the_same(standing, feature, other) for other in chosen)
+        if new and standing.features[feature] not in without:
             chosen.append(feature)
     return tuple(standing.features[feature] for feature in chosen)
 
@@ -123,7 +125,7 @@ def _candidates(
         for feature in _by_strength(np.abs(apart)):
             z = float(standing.z[segment, feature])
             up = bool(apart[feature] > 0)
-            trait = _trait(standing, phrases, feature, up=up)
+            trait = _trait(standing, phrases, feature, up=up) if abs(apart[feature]) >= _APART_FROM else None
             if trait is None or not _adds(standing, opposites, trait, base, only_new=only_new):
                 continue
             holds = abs(z) >= NOTICEABLE_AT and (z > 0) == up

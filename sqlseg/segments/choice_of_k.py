@@ -36,10 +36,10 @@ SMALLEST_SHARE = 0.01
 TWO_LARGEST_SHARE = 0.80
 RECURS_AT = 0.75
 USERS_PER_SEGMENT = 10
-_SAMPLE = 5_000
+_SAMPLE = 4_000
 _SILHOUETTE_SAMPLE = 1_500
 _REFITS = 10
-_STARTS, _REFIT_STARTS = 4, 1
+_STARTS, _REFIT_STARTS = 4, 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ def choose_k(X: FloatArray, algorithm: Algorithm, *, k_min: int, k_max: int, see
     different = _different_users(X, at_most=k_max)
     most = max(1, min(users // USERS_PER_SEGMENT, different))
     if most < k_min:
-        few = f"{users:,} users" if most < different else f"{different} different users"
+        few = (
+            _counted(users, "user") if users // USERS_PER_SEGMENT < different else _counted(different, "different user")
+        )
         return Choice(most, None, (), (f"{few}: too few for {k_min} segments, so there {_are(most)}.",))
     random = np.random.default_rng(seed)
     sample = X if users <= _SAMPLE else X[np.sort(random.choice(users, _SAMPLE, replace=False))]
@@ -169,6 +171,10 @@ def _different_users(X: FloatArray, at_most: int) -> int:
 
 def _six_digits(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _are(count: int) -> str:

@@ -59,24 +59,25 @@ class Drift:
 def population_stability_index(expected: FloatArray, actual: FloatArray, bins: int = _BINS) -> float:
     """Return the PSI of two samples of one feature, binned by the quantiles of `expected`; 0 or more.
 
-    NaN is a bin of its own. Empty bins count as 0.0001. By convention under 0.1 is no change and above 0.25 a
-    shift to act on (Siddiqi 2006, "Credit Risk Scorecards").
+    NaN is a bin of its own. An empty bin counts as half a user, at least 0.0001. By convention under 0.1 is no
+    change and above 0.25 a shift to act on (Siddiqi 2006, "Credit Risk Scorecards").
 
     >>> population_stability_index(np.arange(100.0), np.arange(100.0))
     0.0
     """
     edges = _edges(expected, bins)
-    return psi_of_proportions(_proportions(expected, edges), _proportions(actual, edges))
+    floor = _floor(expected.size, actual.size)
+    return psi_of_proportions(_proportions(expected, edges), _proportions(actual, edges), floor)
 
 
-def psi_of_proportions(expected: ArrayLike, actual: ArrayLike) -> float:
-    """Return the PSI of two lists of shares over the same bins.
+def psi_of_proportions(expected: ArrayLike, actual: ArrayLike, floor: float = _FLOOR) -> float:
+    """Return the PSI of two lists of shares over the same bins; smaller ones count as `floor`.
 
     >>> round(psi_of_proportions([0.5, 0.5], [0.6, 0.4]), 6)
     0.040547
     """
-    p = np.maximum(np.asarray(expected, dtype=np.float64), _FLOOR)
-    q = np.maximum(np.asarray(actual, dtype=np.float64), _FLOOR)
+    p = np.maximum(np.asarray(expected, dtype=np.float64), floor)
+    q = np.maximum(np.asarray(actual, dtype=np.float64), floor)
     return float(((q - p) * np.log(q / p)).sum())
 
 
@@ -107,7 +108,7 @@ def drift(known: Reference, values: FloatArray) -> Drift:
     """
     actual = _proportions(values, np.array(known.edges))
     expected = np.array(known.proportions)
-    psi = psi_of_proportions(expected, actual)
+    psi = psi_of_proportions(expected, actual, _floor(known.user_count, int(values.size)))
     bins = int(((expected > 0) | (actual > 0)).sum())
     ks = float(np.abs(np.cumsum(actual) - np.cumsum(expected)).max())
     return Drift(known.feature, psi, ks, _status(psi, bins, known.user_count, int(values.size)))
@@ -134,6 +135,10 @@ def _status(psi: float, bins: int, expected_users: int, actual_users: int) -> St
     if psi < max(WATCH_AT, by_chance):
         return "ok"
     return "watch" if psi < SHIFT_AT else "shift"
+
+
+def _floor(expected_users: int, actual_users: int) -> float:
+    return max(_FLOOR, 0.5 / max(1, min(expected_users, actual_users)))
 
 
 def _edges(values: FloatArray, bins: int) -> FloatArray:

@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp
+
+from sqlseg.segments.drift import (
+    Drift,
+    Reference,
+    drift,
+    kolmogorov_smirnov,
+    population_stability_index,
+    psi_of_proportions,
+    reference,
+    worst_by_feature,
+)
+
+random = np.random.default_rng(0)
+normal = random.normal(size=5_000)
+
+samples = st.lists(st.one_of(st.integers(-3, 3).map(float), st.just(float("nan"))), max_size=40).map(np.array)
+
+
+def test_psi_by_hand():
+    # Quarters 0.25 each, then 0.4, 0.3, 0.2, 0.1: sum of (q - p) ln(q / p).
+    q = np.array([0.4, 0.3, 0.2, 0.1])
+    assert psi_of_proportions([0.25] * 4, q) == pytest.approx(np.sum((q - 0.25) * np.log(q / 0.25)))
+    assert psi_of_proportions([1.0, 0.0], [0.0, 1.0]) == pytest.approx(2 * 0.9999 * np.log(1e4))
+
+
+@given(samples, samples)
+def test_psi_is_never_negative_and_nothing_against_itself(expected, actual):
+    assert population_stability_index(expected, actual) >= 0
+    assert population_stability_index(expected, expected) == 0
+
+
+@given(samples, samples)
+def test_ks_is_that_of_scipy(first, second):
+    a, b = first[~np.isnan(first)], second[~np.isnan(second)]
+    if a.size and b.size:
+        assert kolmogorov_smirnov(first, second) == pytest.approx(ks_2samp(a, b, method="asymp").statistic)
+    else:
+        assert kolmogorov_smirnov(first, second) == (0.0 if a.size == b.size else 1.0)
+
+
+@given(samples, samples)
+def test_ks_from_the_reference_is_at_most_that_of_the_samples(first, second):
+    a, b = first[~np.isnan(first)], second[~np.isnan(second)]
+    if a.size and b.size:
+        assert drift(reference("a__x", a), b).ks <= kolmogorov_smirnov(a, b) + 1e-12
+
+
+def test_deciles_hold_a_tenth_each():
+    known = reference("a__x", np.arange(1_000.0))
+    assert known.edges == tuple(np.arange(100, 1_000, 100) - 1.0)
+    assert known.proportions == pytest.approx([0.1] * 10 + [0.0])
+    assert known.user_count == 1_000
+
+
+@pytest.mark.parametrize("share", [0.03, 0.5, 0.97])
+def test_a_flag_has_a_bin_for_either_value(share):
+    values = (np.arange(1_000) < 1_000 * share).astype(float)
+    known = reference("a__flag", values)
+    assert known.edges == (0.0,)
+    assert known.proportions == pytest.approx([1 - share, share, 0.0])
+    assert drift(known, 1 - values).status == ("ok" if share == 0.5 else "shift")
+
+
+def test_a_feature_that_stops_arriving_is_a_shift():
+    half = normal.copy()
+    half[::2] = np.nan
+    assert drift(reference("a__x", normal), half).status == "shift"
+
+
+def test_status_follows_the_size_of_the_change():
+    known = reference("a__x", normal)
+    fresh = random.normal(size=5_000)
+    assert [drift(known, fresh + by).status for by in (0.0, 0.4, 1.0)] == ["ok", "watch", "shift"]
+
+
+def test_few_users_do_not_cry_wolf():
+    known = reference("a__x", normal)
+    few = [drift(known, random.normal(size=40)) for _ in range(200)]
+    assert max(row.psi for row in few) > 0.25  # by luck alone
+    assert np.mean([row.status != "ok" for row in few]) < 0.02
+    assert drift(known, random.normal(size=40) + 3).status == "shift"
+
+
+def test_a_constant_and_an_empty_reference():
+    same = reference("a__x", np.ones(50))
+    assert same.edges == () and drift(same, np.ones(9)) == Drift("a__x", 0.0, 0.0, "ok")
+    never = reference("a__x", np.full(50, np.nan))
+    assert drift(never, np.full(5, np.nan)).status == "ok"
+    assert drift(reference("a__x", normal), np.empty(0)).status == "ok"
+
+
+def test_a_reference_survives_json():
+    known = reference("a__x", normal)
+    assert Reference.from_dict(json.loads(json.dumps(known.to_dict()))) == known
+
+
+def test_an_embedding_has_moved_as_far_as_its_worst_axis():
+    rows = [Drift("e", 0.1, 0.3, "watch"), Drift("x", 0.0, 0.0, "ok"), Drift("e", 0.4, 0.2, "shift")]
+    assert worst_by_feature(rows) == (rows[2], rows[1])
