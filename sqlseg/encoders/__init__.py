@@ -1,1 +1,1 @@
-"""ONNX encoders: manifest, session, batching and the vectorized UDF."""
+"""Turns users' recent behaviour into embeddings: sessions, batching, the SQL function, the cache."""

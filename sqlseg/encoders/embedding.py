@@ -1,0 +1,156 @@
+"""Keeps the table of embeddings up to date: only users whose tokens changed are encoded."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlseg.encoders.manifest import Encoder
+from sqlseg.encoders.session import Device, open_session
+from sqlseg.encoders.udf import TokenEncoder, encoding_function
+from sqlseg.errors import SqlsegError
+from sqlseg.resources import sql_text
+
+SLICE_USERS = 25_000
+"""Users whose tokens are in memory at a time; 64 tokens of 28 figures each make 180 MB."""
+
+_COMMENTS = {
+    "user_id": "The user.",
+    "embedding": "What the encoder makes of the user's last tokens.",
+    "input_hash": "Changes with any token; an embedding with the same input and model is not computed again.",
+    "model_sha256": "SHA-256 of the model file.",
+    "provider": "Where it was computed: CPUExecutionProvider or CUDAExecutionProvider.",
+    "embedded_at": "When it was computed, in UTC.",
+}
+
+
+class SequenceMismatch(SqlsegError):
+    """A sequence view does not give what the encoder reads."""
+
+    def __init__(self, encoder: Encoder, found: Sequence[str], expected: Sequence[str]) -> None:
+        wrong = next(
+            (pair for pair in zip((*found, None), (*expected, None), strict=False) if pair[0] != pair[1]), (None, None)
+        )
+        super().__init__(
+            f"Encoder {encoder.ref} reads the sequence {encoder.manifest.sequence}, whose columns differ from its "
+            f"manifest: {wrong[0]!r} instead of {wrong[1]!r}.",
+            hint="A sequence view never changes; another order or set of columns is a new version with a new encoder.",
+        )
+
+
+class Database(Protocol):
+    """What is needed of a database, such as `sqlseg.engine.duckdb.Engine`."""
+
+    def execute(self, sql: str, parameters: Any = None) -> None:
+        """Run statements."""
+
+    def value(self, sql: str, parameters: Any = None) -> Any:
+        """Return the first column of the first row."""
+
+    def describe(self, sql: str) -> dict[str, str]:
+        """Return the columns of a query and their types."""
+
+    def relation_exists(self, schema: str, table: str) -> bool:
+        """Return whether there is a table or view of that name."""
+
+    def create_vector_function(self, name: str, function: TokenEncoder, parameters: list[str], returns: str) -> None:
+        """Make a function callable from SQL."""
+
+    def drop_function(self, name: str) -> None:
+        """Take it back."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Keep all or nothing."""
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What was done: users that have an embedding now, those encoded and those removed, and on what it ran."""
+
+    encoder: str
+    users_total: int
+    users_embedded: int
+    users_removed: int
+    provider: str
+
+
+def embed(
+    engine: Database,
+    encoder: Encoder,
+    sequence_relation: str,
+    users_relation: str,
+    *,
+    everyone: bool,
+    embedded_at: datetime,
+    device: Device = "auto",
+    threads: int = 1,
+    slice_users: int = SLICE_USERS,
+) -> EmbedResult:
+    """Bring `embeddings.<encoder>_v<k>` up to date for the users of `users_relation`.
+
+    `sequence_relation` (a name, or a SELECT in parentheses) gives their tokens: user_id, position and the columns
+    of the manifest. A user without tokens has no row. With `everyone`, whoever is not among the users loses the
+    row; without, they keep it (a refresh that looks only at the users it must). The caller may hold a transaction;
+    a broken run leaves rows that are right but not complete.
+
+    Raises SequenceMismatch, DamagedEncoder, DeviceUnavailable or EncoderNotRunnable.
+    """
+    session = open_session(encoder, device)
+    _bind(engine, encoder, sequence_relation, users_relation)
+    table = f'embeddings."{encoder.table}"'
+    users = int(engine.value("select count(*) from embed_users"))
+    slices = max(1, -(-users // slice_users))
+    known = {
+        "model_sha256": encoder.manifest.sha256,
+        "provider": session.provider,
+        "embedded_at": embedded_at,
+    }
+    _make_table(engine, encoder, table)
+    engine.execute(f"create or replace temp view embed_known as select * from {table}")
+    embedded = removed = 0
+    with encoding_function(engine, session, threads):
+        for number in range(slices):
+            place = {"slice": number, "slices": slices}
+            engine.execute(sql_text("steps/embed/slice_tokens.sql"), place)
+            engine.execute(sql_text("steps/embed/encode_changed.sql"), known)
+            embedded += int(engine.value("select count(*) from embed_output"))
+            engine.execute(f"delete from {table} where user_id in (select user_id from embed_output)")
+            engine.execute(f"insert into {table} select * from embed_output")
+            gone = f"user_id in ({sql_text('steps/embed/users_without_tokens.sql')})"
+            removed += _delete(engine, table, gone, place)
+    if everyone:
+        removed += _delete(engine, table, "user_id not in (select user_id from embed_users)", None)
+    engine.execute("drop table embed_input; drop table embed_output; drop view embed_known")
+    engine.execute("drop view embed_sequence; drop view embed_users")
+    total = int(engine.value(f"select count(*) from {table}"))
+    return EmbedResult(encoder.ref, total, embedded, removed, session.provider)
+
+
+def _bind(engine: Database, encoder: Encoder, sequence_relation: str, users_relation: str) -> None:
+    expected = ("user_id", "position", *encoder.manifest.columns)
+    found = tuple(engine.describe(f"select * from {sequence_relation}"))
+    if found != expected:
+        raise SequenceMismatch(encoder, found, expected)
+    engine.execute(f"create or replace temp view embed_sequence as select * from {sequence_relation}")
+    engine.execute(f"create or replace temp view embed_users as select distinct user_id from {users_relation}")
+
+
+def _make_table(engine: Database, encoder: Encoder, table: str) -> None:
+    if engine.relation_exists("embeddings", encoder.table):
+        return
+    size = encoder.manifest.dimensions
+    engine.execute(
+        f"create table {table} (user_id varchar, embedding float[{size}], input_hash varchar, "
+        "model_sha256 varchar, provider varchar, embedded_at timestamp)"
+    )
+    engine.execute(f"comment on table {table} is 'Embeddings of users by the encoder {encoder.ref}.'")
+    for column, meaning in _COMMENTS.items():
+        engine.execute(f"comment on column {table}.{column} is '{meaning.replace(chr(39), chr(39) * 2)}'")
+
+
+def _delete(engine: Database, table: str, condition: str, parameters: Mapping[str, Any] | None) -> int:
+    doomed = int(engine.value(f"select count(*) from {table} where {condition}", parameters))
+    if doomed:
+        engine.execute(f"delete from {table} where {condition}", parameters)
+    return doomed

@@ -1,0 +1,198 @@
+"""What a shipped or a shop's own encoder says of itself, and whether its model file is the one it speaks of."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sqlseg.errors import SqlsegError
+
+_FOLDER_NAME = re.compile(r"^(?P<name>[a-z][a-z0-9_]*)_v(?P<version>[1-9][0-9]*)$")
+
+
+class UnknownEncoder(SqlsegError):
+    """A setting or command names an encoder that does not exist."""
+
+    def __init__(self, ref: str, known: Collection[str]) -> None:
+        hint = f"Choose one of: {', '.join(sorted(known))}." if known else "No encoder is installed."
+        super().__init__(f"No encoder named {ref!r}.", hint=hint)
+
+
+class DuplicateEncoder(SqlsegError):
+    """Two folders hold the same version of an encoder."""
+
+    def __init__(self, ref: str, folders: Sequence[Path]) -> None:
+        super().__init__(
+            f"Encoder {ref} exists twice: {' and '.join(str(folder) for folder in folders)}.",
+            hint="A published version never changes: give your own encoder another name or version.",
+        )
+
+
+class BadManifest(SqlsegError):
+    """A manifest.json cannot be read, or a key in it is wrong."""
+
+    def __init__(self, path: Path, key: str, problem: str) -> None:
+        where = f", key {key!r}" if key else ""
+        super().__init__(f"{path}{where}: {problem}.", hint="See the manifest of a shipped encoder for a complete one.")
+
+
+class DamagedEncoder(SqlsegError):
+    """A model file is not the one that its manifest describes."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path} is damaged or was exchanged: its SHA-256 is {found}, its manifest says {expected}.",
+            hint="Restore the file. A retrained model is a new version with a folder of its own.",
+        )
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Tensor(_Described):
+    """An input or output of the model; a dimension without a fixed size has a name."""
+
+    name: str
+    dtype: Literal["float32", "int64"]
+    shape: tuple[int | str, ...]
+
+
+class GoldenRow(_Described):
+    """A token sequence, and the embedding that the model gave it when it was published."""
+
+    tokens: tuple[tuple[float, ...], ...] = Field(min_length=1)
+    embedding: tuple[float, ...]
+
+
+class Golden(_Described):
+    """Rows to replay on another machine, and how far an answer may lie from the published one."""
+
+    tolerance: Annotated[float, Field(gt=0)]
+    rows: tuple[GoldenRow, ...] = Field(min_length=1)
+
+
+class Manifest(_Described):
+    """The contents of manifest.json.
+
+    `columns` are the columns of the sequence view after user_id and position, in its order. The model takes right
+    padded tokens (batch, length, columns) and the number of real ones (batch,).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    version: Annotated[int, Field(ge=1)]
+    description: str
+    sequence: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*@[1-9][0-9]*$")]
+    model: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    inputs: tuple[Tensor, Tensor]
+    output: Tensor
+    columns: tuple[str, ...] = Field(min_length=1)
+    dimensions: Annotated[int, Field(ge=1)]
+    max_length: Annotated[int, Field(ge=1)]
+    training_data: str
+    license: str
+    golden: Golden
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        tokens, lengths = self.inputs
+        if len(tokens.shape) != 3 or tokens.shape[2] != len(self.columns):
+            raise ValueError(f"inputs: {tokens.name} must have the shape [batch, length, {len(self.columns)}]")
+        if len(lengths.shape) != 1 or lengths.dtype != "int64":
+            raise ValueError(f"inputs: {lengths.name} must be int64 of the shape [batch]")
+        if len(self.output.shape) != 2 or self.output.shape[1] != self.dimensions:
+            raise ValueError(f"output: {self.output.name} must have the shape [batch, {self.dimensions}]")
+        for row in self.golden.rows:
+            if len(row.embedding) != self.dimensions or any(len(token) != len(self.columns) for token in row.tokens):
+                raise ValueError(f"golden: a row has not {len(self.columns)} columns and {self.dimensions} dimensions")
+            if len(row.tokens) > self.max_length:
+                raise ValueError(f"golden: a row has more than {self.max_length} tokens")
+        return self
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One version of an encoder: its folder and what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def ref(self) -> str:
+        """How settings name it after `encoder:`, such as behavior@1."""
+        return f"{self.manifest.name}@{self.manifest.version}"
+
+    @property
+    def table(self) -> str:
+        """The name of its table in the schema embeddings, such as behavior_v1."""
+        return f"{self.manifest.name}_v{self.manifest.version}"
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.folder / self.manifest.model
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Return the checked contents of a manifest.json; raises BadManifest with the key that is wrong."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadManifest(path, "", f"cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise BadManifest(path, "", f"is not JSON ({error})") from error
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadManifest(path, key, first["msg"].removeprefix("Value error, ")) from error
+
+
+def find_encoders(roots: Sequence[Path]) -> dict[str, Encoder]:
+    """Return every encoder in folders named <name>_v<k> under the roots, by ref; roots that are missing are empty."""
+    found: dict[str, Encoder] = {}
+    for root in roots:
+        if not root.is_dir():
+            continue
+        for folder in sorted(root.iterdir()):
+            named = _FOLDER_NAME.match(folder.name)
+            path = folder / "manifest.json"
+            if named is None or not path.is_file():
+                continue
+            encoder = Encoder(folder, load_manifest(path))
+            if encoder.table != folder.name:
+                raise BadManifest(path, "name", f"says {encoder.ref}, but the folder is {folder.name}")
+            if encoder.ref in found:
+                raise DuplicateEncoder(encoder.ref, [found[encoder.ref].folder, folder])
+            found[encoder.ref] = encoder
+    return found
+
+
+def load_encoder(ref: str, roots: Sequence[Path]) -> Encoder:
+    """Return the encoder that settings name, as `encoder:behavior@1` or `behavior@1`, after checking its model file.
+
+    Raises UnknownEncoder, DuplicateEncoder, BadManifest or DamagedEncoder.
+    """
+    known = find_encoders(roots)
+    encoder = known.get(ref.removeprefix("encoder:"))
+    if encoder is None:
+        raise UnknownEncoder(ref, known)
+    check_model_file(encoder)
+    return encoder
+
+
+def check_model_file(encoder: Encoder) -> None:
+    """Raise DamagedEncoder unless the model file has the SHA-256 that its manifest names."""
+    try:
+        found = hashlib.sha256(encoder.model_path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise BadManifest(encoder.folder / "manifest.json", "model", f"{encoder.model_path} cannot be read") from error
+    if found != encoder.manifest.sha256:
+        raise DamagedEncoder(encoder.model_path, encoder.manifest.sha256, found)

@@ -1,0 +1,146 @@
+"""Starts an encoder on the CPU or a GPU, and knows on which of them it really runs."""
+
+import contextlib
+import ctypes
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime
+
+from sqlseg.encoders.manifest import Encoder, check_model_file
+from sqlseg.errors import SqlsegError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+_ERRORS, _FATAL = 3, 4
+
+
+class DeviceUnavailable(SqlsegError):
+    """A GPU was demanded and did not start."""
+
+    def __init__(self, device: str, reason: str) -> None:
+        super().__init__(
+            f"The encoder was to run on {device!r}, which did not start: {reason}.",
+            hint="Set device = \"auto\" to use the CPU, or install the CUDA libraries: pip install 'sqlseg[cuda]'.",
+        )
+
+
+class EncoderNotRunnable(SqlsegError):
+    """A model cannot be loaded, or does not take and give what its manifest says."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} cannot be run: {problem}.", hint="Run `sqlseg encoders verify`.")
+
+
+@dataclass(frozen=True)
+class EncoderSession:
+    """A started encoder. It computes with one thread, and several threads may call it side by side."""
+
+    encoder: Encoder
+    provider: str
+    _session: onnxruntime.InferenceSession
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU."""
+        return self.provider != CPU
+
+    def run(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Return embeddings (batch, dimensions) of right-padded tokens (batch, length, columns)."""
+        described = self.encoder.manifest
+        feed = {described.inputs[0].name: tokens, described.inputs[1].name: lengths}
+        found: np.ndarray = self._session.run([described.output.name], feed)[0]
+        return found
+
+
+def open_session(encoder: Encoder, device: Device = "auto") -> EncoderSession:
+    """Start an encoder; `auto` takes a GPU where one starts, else the CPU; `cuda` raises DeviceUnavailable there.
+
+    Raises DamagedEncoder where the model file is not the published one.
+    """
+    check_model_file(encoder)
+    available = onnxruntime.get_available_providers()
+    if device == "cuda" and CUDA not in available:
+        raise DeviceUnavailable(device, "the installed onnxruntime has no CUDA provider")
+    wants_gpu = device == "cuda" or (device == "auto" and CUDA in available and missing_gpu_library() is None)
+    session = _started(encoder, [CUDA, CPU] if wants_gpu else [CPU])
+    provider = session.get_providers()[0]
+    if device == "cuda" and provider != CUDA:
+        raise DeviceUnavailable(device, missing_gpu_library() or "ONNX Runtime fell back to the CPU")
+    _check_signature(encoder, session)
+    return EncoderSession(encoder, provider, session)
+
+
+def missing_gpu_library() -> str | None:
+    """Return which library keeps the CUDA provider from starting, in the loader's words, or None where all load.
+
+    Asked first, since ONNX Runtime only falls back to the CPU, with a warning.
+    """
+    _preload()
+    driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(driver)
+    except OSError as error:
+        return f"no NVIDIA driver ({error})"
+    prefix, suffix = ("", "dll") if sys.platform == "win32" else ("lib", "so")
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    try:
+        for part in ("shared", "cuda"):
+            ctypes.CDLL(str(folder / f"{prefix}onnxruntime_providers_{part}.{suffix}"), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def _preload() -> None:
+    """Load the CUDA libraries that pip installed; it prints what it misses, which is not for our stdout."""
+    preload = getattr(onnxruntime, "preload_dlls", None)
+    if preload is not None:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            preload()
+
+
+def _started(encoder: Encoder, providers: list[str]) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS
+    onnxruntime.set_default_logger_severity(_FATAL)
+    try:
+        return onnxruntime.InferenceSession(str(encoder.model_path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime's exceptions share no other base
+        raise EncoderNotRunnable(encoder.model_path, str(error).strip().splitlines()[-1]) from error
+    finally:
+        onnxruntime.set_default_logger_severity(_ERRORS)
+
+
+_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+
+
+def signature(session: onnxruntime.InferenceSession) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    """Return name, dtype and shape of the model's inputs and outputs; None is a dimension of any size."""
+    return {
+        node.name: (
+            _DTYPES.get(node.type, node.type),
+            tuple(size if isinstance(size, int) else None for size in node.shape),
+        )
+        for node in (*session.get_inputs(), *session.get_outputs())
+    }
+
+
+def _check_signature(encoder: Encoder, session: onnxruntime.InferenceSession) -> None:
+    described = encoder.manifest
+    expected = {
+        tensor.name: (tensor.dtype, tuple(size if isinstance(size, int) else None for size in tensor.shape))
+        for tensor in (*described.inputs, described.output)
+    }
+    found = signature(session)
+    if found != expected:
+        raise EncoderNotRunnable(encoder.model_path, f"it takes and gives {found}, the manifest says {expected}")
