@@ -26,25 +26,17 @@ ranked as (
     from scopes
 )
 select
-    category,                                                       -- #unique the category; NULL is the whole shop
-    max(lines)::bigint as lines,                                    -- #not_null #range(1,) priced purchase lines
-    min(case when lines_up_to * 10 >= lines then price end) as p10,  -- #not_null #range(0,) price that 10% of the
-                                                                     -- lines do not pass
-    min(case when lines_up_to * 10 >= lines * 2 then price end) as p20,  -- #not_null #range(0,) price that 20% of the
-                                                                         -- lines do not pass
-    min(case when lines_up_to * 10 >= lines * 3 then price end) as p30,  -- #not_null #range(0,) price that 30% of the
-                                                                         -- lines do not pass
-    min(case when lines_up_to * 10 >= lines * 4 then price end) as p40,  -- #not_null #range(0,) price that 40% of the
-                                                                         -- lines do not pass
-    min(case when lines_up_to * 10 >= lines * 5 then price end) as p50,  -- #not_null #range(0,) the median price
-    min(case when lines_up_to * 10 >= lines * 6 then price end) as p60,  -- #not_null #range(0,) price that 60% of the
-                                                                         -- lines do not pass
-    min(case when lines_up_to * 10 >= lines * 7 then price end) as p70,  -- #not_null #range(0,) price that 70% of the
-                                                                         -- lines do not pass
-    min(case when lines_up_to * 10 >= lines * 8 then price end) as p80,  -- #not_null #range(0,) price that 80% of the
-                                                                         -- lines do not pass
-    min(case when lines_up_to * 10 >= lines * 9 then price end) as p90  -- #not_null #range(0,) price that 90% of the
-                                                                        -- lines do not pass
+    category,                                                           -- #unique the category; NULL is the whole shop
+    max(lines)::bigint as lines,                                        -- #not_null #range(1,) priced purchase lines
+    min(case when lines_up_to * 10 >= lines then price end) as p10,     -- #not_null #range(0,) tops 10% of the lines
+    min(case when lines_up_to * 10 >= lines * 2 then price end) as p20, -- #not_null #range(0,) tops 20% of the lines
+    min(case when lines_up_to * 10 >= lines * 3 then price end) as p30, -- #not_null #range(0,) tops 30% of the lines
+    min(case when lines_up_to * 10 >= lines * 4 then price end) as p40, -- #not_null #range(0,) tops 40% of the lines
+    min(case when lines_up_to * 10 >= lines * 5 then price end) as p50, -- #not_null #range(0,) tops 50% of the lines
+    min(case when lines_up_to * 10 >= lines * 6 then price end) as p60, -- #not_null #range(0,) tops 60% of the lines
+    min(case when lines_up_to * 10 >= lines * 7 then price end) as p70, -- #not_null #range(0,) tops 70% of the lines
+    min(case when lines_up_to * 10 >= lines * 8 then price end) as p80, -- #not_null #range(0,) tops 80% of the lines
+    min(case when lines_up_to * 10 >= lines * 9 then price end) as p90  -- #not_null #range(0,) tops 90% of the lines
 from ranked
 group by category
 having category is null or max(lines) >= 50
