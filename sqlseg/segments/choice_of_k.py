@@ -12,6 +12,8 @@ of Ben-Hur et al. 2002 and Lange et al. 2004, recorded beside it), which falls t
 2. Of those whose worst segment recurs at 0.75 or more, the largest is taken: it says the most and can be relied on.
 3. Where none does, users form a continuum rather than groups. Then the largest is taken that is within one standard
    error of the most recurrent (the one-standard-error rule of Breiman et al. 1984), and the notes say so.
+4. At a refit, the number there was stays where it is as good by rule 2 or 3: on a continuum the numbers differ by
+   less than chance, and people know their segments.
 """
 
 from collections.abc import Sequence
@@ -36,7 +38,7 @@ SMALLEST_SHARE = 0.01
 TWO_LARGEST_SHARE = 0.80
 RECURS_AT = 0.75
 USERS_PER_SEGMENT = 10
-_SAMPLE = 4_000
+_SAMPLE = 3_000
 _SILHOUETTE_SAMPLE = 1_500
 _REFITS = 10
 _STARTS, _REFIT_STARTS = 4, 2
@@ -74,7 +76,9 @@ class Choice:
     notes: tuple[str, ...]
 
 
-def choose_k(X: FloatArray, algorithm: Algorithm, *, k_min: int, k_max: int, seed: int) -> Choice:
+def choose_k(
+    X: FloatArray, algorithm: Algorithm, *, k_min: int, k_max: int, seed: int, previous_k: int | None = None
+) -> Choice:
     """Return the number of segments for these users (rows of X) between `k_min` and `k_max`.
 
     Fewer than ten users a segment are not divided further, whatever `k_min` says; the notes say so.
@@ -99,26 +103,27 @@ def choose_k(X: FloatArray, algorithm: Algorithm, *, k_min: int, k_max: int, see
         for k in range(k_min, min(k_max, most) + 1):
             trial, centers[k] = _trial(sample, step, distances, algorithm, k, resamples, seed)
             trials.append(trial)
-    chosen, note = choose(trials)
+    chosen, note = choose(trials, previous_k)
     return Choice(chosen, centers[chosen], tuple(trials), (note,))
 
 
-def choose(trials: Sequence[Trial]) -> tuple[int, str]:
+def choose(trials: Sequence[Trial], previous_k: int | None = None) -> tuple[int, str]:
     """Return the number of segments that the rule above takes, and the sentence that says why."""
     balanced = [t for t in trials if t.smallest_share >= SMALLEST_SHARE and t.two_largest_share <= TWO_LARGEST_SHARE]
     usable = balanced or [t for t in trials if t.smallest_share >= SMALLEST_SHARE] or list(trials)
+    top = max(usable, key=lambda t: (t.recurrence, -t.k))
     stable = [t for t in usable if t.recurrence >= RECURS_AT]
+    as_good = stable or [t for t in usable if t.recurrence >= top.recurrence - top.recurrence_error]
+    best = next((t for t in as_good if t.k == previous_k), max(as_good, key=lambda t: t.k))
+    segments = f"{best.k} segments" + (", as before" if best.k == previous_k else "")
     if stable:
-        best = max(stable, key=lambda t: t.k)
         return best.k, (
-            f"{best.k} segments: the most of which each is found again in resamples of the users "
+            f"{segments}: each is found again in resamples of the users "
             f"(recurrence of the worst {best.recurrence:.2f}, wanted {RECURS_AT})."
         )
-    top = max(usable, key=lambda t: (t.recurrence, -t.k))
-    best = max((t for t in usable if t.recurrence >= top.recurrence - top.recurrence_error), key=lambda t: t.k)
     return best.k, (
-        f"{best.k} segments: users form a continuum rather than separate groups (recurrence of the worst segment "
-        f"{best.recurrence:.2f}, under {RECURS_AT} for every number tried), so the borders are a convention."
+        f"{segments}: users form a continuum rather than separate groups (recurrence of the worst "
+        f"segment {best.recurrence:.2f}, under {RECURS_AT} for every number tried), so the borders are a convention."
     )
 
 

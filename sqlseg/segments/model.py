@@ -142,8 +142,9 @@ def fit_cluster_model(
     Rows must come in a fixed order (by user_id): the seed draws rows. More than 200,000 users are fitted on that
     many, drawn by the seed. With k = "auto", a cluster of under 1% of users is dissolved into its neighbours; a
     number that was asked for is kept to. `previous_labels` (0 and up, -1 for unknown) are the users' segments so
-    far: where as many are fitted again, their means are tried as a beginning and taken if they end within 1% of the
-    best sum of squares, since of two equally good divisions the better moves fewer users.
+    far. Their number stays where it is as good as any; where as many are fitted again, their means are tried as a
+    beginning and taken if they end within 1% of the best sum of squares: of two equally good divisions, the better
+    moves fewer users.
     """
     users = user_count(blocks)
     if users == 0:
@@ -162,7 +163,9 @@ def fit_cluster_model(
         tried: tuple[Trial, ...] = ()
         begin = None
         if settings.k == "auto":
-            choice = choose_k(X, fit, k_min=settings.k_min, k_max=settings.k_max, seed=settings.seed)
+            choice = choose_k(
+                X, fit, k_min=settings.k_min, k_max=settings.k_max, seed=settings.seed, previous_k=_count(previous)
+            )
             k, begin, tried = choice.k, choice.centers, choice.trials
             notes.extend(choice.notes)
         else:
@@ -184,6 +187,10 @@ def fit_cluster_model(
         fit_user_count=len(X),
     )
     return FitResult(model, model.score(blocks), tried, tuple(notes))
+
+
+def _count(previous: IntArray | None) -> int | None:
+    return None if previous is None else np.unique(previous[previous >= 0]).size
 
 
 def _nearer_to_previous(

@@ -71,6 +71,16 @@ def test_on_a_continuum_the_largest_within_one_standard_error_is_taken():
     assert choose([trial(4, 0.60, error=0.01), trial(5, 0.56)])[0] == 4
 
 
+def test_a_refit_keeps_the_number_there_was_where_it_is_as_good():
+    stable = [trial(4, 0.95), trial(5, 0.60), trial(6, 0.80)]
+    assert choose(stable, previous_k=4)[0] == 4
+    assert choose(stable, previous_k=5)[0] == 6
+    continuum = [trial(4, 0.60, error=0.05), trial(5, 0.56), trial(6, 0.50)]
+    number, note = choose(continuum, previous_k=4)
+    assert number == 4 and "as before" in note
+    assert choose(continuum, previous_k=6)[0] == choose(continuum, previous_k=11)[0] == 5
+
+
 @pytest.mark.parametrize(
     ("X", "k", "note"),
     [
