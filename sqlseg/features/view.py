@@ -70,7 +70,8 @@ class Column:
 class View:
     """One version of a statistics, feature or sequence view, as its file has it.
 
-    `depends_on` holds the relations of other views (`stats.item_standing_v1`), `reads` those of `BASE_RELATIONS`.
+    `grain` is empty for a single row, `depends_on` holds the relations of other views (`stats.item_standing_v1`),
+    `reads` those of `BASE_RELATIONS`.
     """
 
     kind: Kind
@@ -223,6 +224,9 @@ def _tagged(kind: Kind, path: Path, column: Column, comment: str) -> Column:
 
 
 def _grain(kind: Kind, path: Path, text: str, named: str | None, columns: tuple[Column, ...]) -> tuple[str, ...]:
+    if named is None and kind == "statistics":
+        hint = "Add a line to the comment on top: `-- grain: category`, or `-- grain: one row`."
+        raise InvalidView(path, 1, "a statistics view says what one row of it is, and this does not", hint)
     if named is None:
         return _GRAIN[kind]
     grain = () if named.lower() == "one row" else tuple(part.strip().lower() for part in named.split(","))

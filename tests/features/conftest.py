@@ -46,7 +46,9 @@ def warehouse():
         connection.execute("""
             create schema sqlseg; create schema features; create schema stats;
             create table sqlseg.events as
-            select *, event_time as local_time, null::varchar as order_id, null::varchar as category from (values
+            select *, event_time as local_time, null::varchar as order_id, null::varchar as category,
+                event_time::varchar as event_id
+            from (values
                 ('ann', timestamp '2024-01-01 10:00', 'purchase', 10.0, 2.0, 'cup'),
                 ('ann', timestamp '2024-01-05 11:00', 'purchase', 5.0, null, 'pen'),
                 ('bob', timestamp '2024-01-02 12:00', 'purchase', 3.0, 1.0, 'pen'),
@@ -57,5 +59,28 @@ def warehouse():
             create table sqlseg.items as select 'cup' as item_id, 'kitchen' as shelf;
             create table sqlseg.holidays as select date '2024-01-01' as date, 'New Year' as name;
             create table sqlseg.population as select unnest(['ann', 'bob', 'eve']) as user_id;
+            create view features.rfm_v1 as
+            select user_id, sum(price) as spend, count(*) as orders from sqlseg.events group by user_id;
+            create table stats.category_price_v1 as select 'pen' as category, 2.0 as p50;
+            create table stats.shop_scale_v1 as select 3.0 as p50;
         """)
         yield connection
+
+
+class Reader:
+    """The two methods of an engine that checks call."""
+
+    def __init__(self, connection):
+        self.connection = connection
+
+    def rows(self, sql):
+        return self.connection.execute(sql).fetchall()
+
+    def describe(self, sql):
+        return {row[0]: row[1] for row in self.rows(f"describe {sql}")}
+
+
+@pytest.fixture
+def engine(warehouse):
+    """The warehouse as checks see it."""
+    return Reader(warehouse)

@@ -32,7 +32,7 @@ def test_no_view_sees_the_future(view_of, warehouse):
 
 def test_every_user_gets_a_row_and_defaults_fill_only_what_has_none(view_of, warehouse):
     sql = every_user_sql(view_of(RFM), AS_OF, AS_OF)
-    warehouse.execute(f"create view features.rfm_v1 as {sql}")
+    warehouse.execute(f"create or replace view features.rfm_v1 as {sql}")
     rows = warehouse.execute('select user_id, recency_days, spend, "order" from features.rfm_v1').fetchall()
     assert sorted(rows) == [("ann", 5, None, 2), ("bob", 8, 3.0, 1), ("eve", None, 0.0, 0)]
 
@@ -64,7 +64,7 @@ def test_the_warehouse_text_names_public_views_and_materializing_names_tables(vi
     assert "features.rfm_v1 AS r" in public and "stats.price_v1 AS b" in public and "sqlseg.holidays AS h" in public
     assert "sqlseg.feature_rfm_v1 AS r" in tables and "stats.price_v1 AS b" in tables
     warehouse.execute(f"create table sqlseg.feature_rfm_v1 as {every_user_sql(view_of(RFM), AS_OF, AS_OF)}")
-    warehouse.execute("create view features.rfm_v1 as from sqlseg.feature_rfm_v1")
+    warehouse.execute("create or replace view features.rfm_v1 as from sqlseg.feature_rfm_v1")
     warehouse.execute("create table stats.price_v1 as select 7 as p")
     expected = [("ann", None, "GB", "kitchen", 7), ("bob", 3.0, None, None, 7), ("eve", 0.0, None, "kitchen", 7)]
     assert sorted(warehouse.execute(public).fetchall()) == expected
