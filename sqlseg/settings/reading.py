@@ -52,7 +52,7 @@ class Problem:
     message: str
 
 
-class NoProject(SqlsegError):  # noqa: N818
+class NoProject(SqlsegError):
     """The folder holds no `sqlseg.toml`."""
 
     def __init__(self, directory: Path) -> None:
@@ -64,7 +64,7 @@ class NoProject(SqlsegError):  # noqa: N818
         super().__init__(f"{what}.", hint=hint)
 
 
-class InvalidSettings(SqlsegError):  # noqa: N818
+class InvalidSettings(SqlsegError):
     """The project's `sqlseg.toml` cannot be used; `problems` holds everything that is wrong with it."""
 
     def __init__(self, file: Path, problems: Sequence[Problem]) -> None:
