@@ -247,7 +247,7 @@ def _money(profile: SourceProfile, found: Mapping[str, Match]) -> list[Line]:
         lines.append(Line("price", sql, (price.column.name,), reason, certain))
     elif total:
         amount = number_sql(total.column)
-        sql = f"{amount} / nullif({pieces}, 0)" if pieces else amount
+        sql = f"{amount} / coalesce(nullif({pieces}, 0), 1)" if pieces else amount
         columns = (total.column.name, *((quantity.column.name,) if quantity else ()))
         negative = total.column.negative_share > 0
         reason = f"{total.column.name} is the amount of the line" + (
@@ -266,6 +266,9 @@ def _money(profile: SourceProfile, found: Mapping[str, Match]) -> list[Line]:
         negative = quantity.column.negative_share > 0
         sql = f"abs({pieces})" if negative else str(pieces)
         reason = quantity.reason + ("; returns count upwards too" if negative else "")
+        if total and not price:
+            # A line with an amount but no pieces would lose its amount: price * 0.
+            sql, reason = f"nullif({sql}, 0)", reason + "; 0 is left out, as it counts as 1 then"
         lines.append(Line("quantity", sql, (quantity.column.name,), reason, quantity.certain))
     return lines
 

@@ -150,7 +150,7 @@ def test_line_totals_discounts_and_hhmm(engine: Engine, tmp_path: Path) -> None:
     columns = "user_id, event_time, event_type, order_id, item_id, price, discount, quantity"
     assert rows(engine, proposal, tmp_path, columns) == [
         ("1", datetime(2017, 3, 4, 16, 31), "purchase", "b1", "10", 2.5, 1.5, 2.0),
-        ("2", datetime(2017, 3, 5, 9, 5), "purchase", "b2", "11", None, 0.0, 0.0),
+        ("2", datetime(2017, 3, 5, 9, 5), "purchase", "b2", "11", 3.0, 0.0, None),
     ]
 
 
