@@ -6,7 +6,7 @@ with orders as (
         user_id,
         count(*) as lines,
         sum(coalesce(quantity, 1)) as quantity,
-        sum(price * coalesce(quantity, 1)) as value
+        round(sum(price * coalesce(quantity, 1)), 6) as value
     from events
     where event_type = 'purchase'
     group by user_id, order_id, case when order_id is null then event_time end

@@ -1,5 +1,6 @@
 -- Recency, frequency and money of buyers.
--- Money is revenue: what was bought minus what was returned. A user who has only returns has a row, without a recency.
+-- Money is revenue: what was bought minus what was returned, rounded so that what is all returned leaves exactly 0. A
+-- user who has only returns has a row, without a recency.
 -- grain: user_id
 with orders as (
     select
@@ -22,8 +23,8 @@ select
                                                                     -- days since the last purchase
     count(case when event_type = 'purchase' then 1 end) as orders,  -- #not_null #range(0,) #default(0)
                                                                     -- #high(frequent) #low(infrequent) orders placed
-    sum(
-        case when event_type = 'purchase' then value else -value end
+    round(
+        sum(case when event_type = 'purchase' then value else -value end), 6
     ) as spend,                                                     -- #default(0) #high(high-spending)
                                                                     -- #low(low-spending) revenue: purchases minus
                                                                     -- returns; NULL where no price is known

@@ -39,9 +39,9 @@ purchases as (
         user_id,
         count(case when ordered_at >= local_as_of() - interval 30 day then 1 end) as orders_now,
         count(case when ordered_at < local_as_of() - interval 30 day then 1 end) as orders_before,
-        sum(case when ordered_at >= local_as_of() - interval 30 day then value else 0 end) as spend_now,
-        sum(case when ordered_at < local_as_of() - interval 30 day then value else 0 end) as spend_before,
-        avg(value) as average_value
+        count(value) as valued_orders,
+        round(sum(case when ordered_at >= local_as_of() - interval 30 day then value else 0 end), 6) as spend_now,
+        round(sum(case when ordered_at < local_as_of() - interval 30 day then value else 0 end), 6) as spend_before
     from orders
     group by user_id
 ),
@@ -55,7 +55,10 @@ windows as (
         coalesce(purchases.orders_before, 0) as orders_before,
         coalesce(purchases.spend_now, 0) as spend_now,
         coalesce(purchases.spend_before, 0) as spend_before,
-        case when purchases.user_id is null then 1 else nullif(purchases.average_value, 0) end as average_value
+        case
+            when purchases.user_id is null then 1
+            else nullif(purchases.spend_now + purchases.spend_before, 0) / purchases.valued_orders
+        end as average_value
     from seen
     left join activity on activity.user_id = seen.user_id
     left join purchases on purchases.user_id = seen.user_id
