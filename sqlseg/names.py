@@ -45,6 +45,7 @@ WAREHOUSE_TABLES: Final = (
     Relation("sqlseg", "refresh_state"),
     Relation("sqlseg", "model_fingerprint"),
     Relation("sqlseg", "segment_name"),
+    Relation("sqlseg", "rule_segment"),
 )
 
 

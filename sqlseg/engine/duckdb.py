@@ -196,7 +196,13 @@ class Engine:
                 self._function_failure = error
                 raise
 
-        self._connection.create_function(name, guarded, parameters, returns, type="arrow", null_handling="special")
+        options: dict[str, Any] = {
+            "parameters": parameters,
+            "return_type": returns,
+            "type": "arrow",
+            "null_handling": "special",
+        }
+        self._connection.create_function(name, guarded, **options)
         self._functions[name] = guarded
 
     def drop_function(self, name: str) -> None:
@@ -207,8 +213,13 @@ class Engine:
     # -- catalogue ----------------------------------------------------------------------------------------------
 
     def attach(
-        self, path: Path | str, alias: str, *, kind: Literal["duckdb", "sqlite", "postgres"] = "duckdb",
-        read_only: bool = True, storage_version: str | None = None,
+        self,
+        path: Path | str,
+        alias: str,
+        *,
+        kind: Literal["duckdb", "sqlite", "postgres"] = "duckdb",
+        read_only: bool = True,
+        storage_version: str | None = None,
     ) -> None:
         """Attach a database under a name. `storage_version` fixes the file format of a new one."""
         options = ["READ_ONLY"] if read_only else []

@@ -68,7 +68,8 @@ def attach_sources(engine: Engine, sources: Mapping[str, Source]) -> None:
 def comments(engine: Engine, schema: str, table: str) -> tuple[str | None, dict[str, str]]:
     """Return the comment of a table of this database and those of its columns."""
     of_table = engine.value(
-        "select comment from duckdb_tables() "
+        "select comment from (select database_name, schema_name, table_name, comment from duckdb_tables() union all "
+        "select database_name, schema_name, view_name, comment from duckdb_views()) "
         "where database_name = current_database() and schema_name = $schema and table_name = $table",
         {"schema": schema, "table": table},
     )

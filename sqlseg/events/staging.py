@@ -23,7 +23,9 @@ class SourceSqlFailed(SqlsegError):
         where = f"{path}, line {line - 1}" if line and line > 1 else str(path)
         super().__init__(
             f"{where}: {detail.message.splitlines()[0]}",
-            hint="\n".join([*detail.message.splitlines()[1:], "Relative paths in the SQL start at the project's folder."]),
+            hint="\n".join(
+                [*detail.message.splitlines()[1:], "Relative paths in the SQL start at the project's folder."]
+            ),
         )
 
 
@@ -124,9 +126,7 @@ def stage_events(
         engine.create_temp_view("source_rows", text)
         columns = engine.describe("select * from source_rows")
         engine.create_temp_view("raw_events", f"select\n    {_raw_projection(columns, path)}\nfrom source_rows")
-        engine.execute(
-            sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity}
-        )
+        engine.execute(sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity})
     engine.execute(sql_text("steps/events/mark_duplicates.sql"))
     rejected = dict(engine.rows(sql_text("steps/events/count_rejections.sql")))
     row = engine.row(sql_text("steps/events/summary.sql"))
@@ -153,9 +153,9 @@ def keep_events(engine: Engine, *, run_id: str, timezone: str) -> None:
     engine.execute(sql_text("steps/events/accept.sql"), {"timezone": timezone})
     engine.execute("delete from quality.rejected_events")
     engine.execute(sql_text("steps/events/quarantine.sql"), {"run_id": run_id})
+    counts = sql_text("steps/events/count_rejections.sql")
     engine.execute(
-        f"insert into quality.rejection select $run_id, reason, row_count from ({sql_text('steps/events/count_rejections.sql')})",
-        {"run_id": run_id},
+        f"insert into quality.rejection select $run_id, reason, row_count from (\n{counts})", {"run_id": run_id}
     )
 
 

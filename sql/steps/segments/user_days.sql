@@ -1,4 +1,4 @@
--- What every user bought on every day, and the day of the first event of each.
+-- What every user bought on every day.
 create or replace temp table user_days as
 select
     user_id,
@@ -9,10 +9,4 @@ select
     ) as revenue
 from sqlseg.events
 where event_time < $as_of and event_type in ('purchase', 'return')
-group by user_id, local_time::date;
-
-create or replace temp table first_days as
-select user_id, min(local_time)::date as day
-from sqlseg.events
-where event_time < $as_of
-group by user_id
+group by user_id, local_time::date

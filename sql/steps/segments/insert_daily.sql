@@ -1,20 +1,4 @@
--- Activity by day and segment. A user counts for the segment held at the end of the day: the first stay reaches back
--- to the first event, a later one begins on the day of its valid_from.
-delete from segments.daily where segmentation = $segmentation;
-
-create or replace temp table stays_by_day as
-select
-    h.user_id,
-    h.segment_id,
-    case
-        when row_number() over (partition by h.user_id order by h.valid_from) = 1 then f.day
-        else greatest(f.day, timezone($timezone, timezone('UTC', h.valid_from))::date)
-    end as first_day,
-    timezone($timezone, timezone('UTC', h.valid_to))::date as end_day
-from segments.membership_history as h
-join first_days as f on h.user_id = f.user_id
-where h.segmentation = $segmentation;
-
+-- Activity by day and segment. A user counts for the segment held at the end of the day.
 insert into segments.daily
 with calendar as (
     select unnest(generate_series(

@@ -1,6 +1,4 @@
 -- The segment of every user now. Reads assigned and segment_names (segment_id, segment_name).
-delete from segments.membership where segmentation = $segmentation;
-
 insert into segments.membership (
     user_id, segmentation, segment_id, segment_name, confidence, distance, runner_up_segment_id,
     member_since, as_of, model_version

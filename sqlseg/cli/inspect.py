@@ -1,0 +1,62 @@
+"""`sqlseg query` and `sqlseg doctor`."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, stdout, system_clock
+from sqlseg.errors import SqlsegError
+from sqlseg.settings import load_settings
+from sqlseg.workflow.examining import examine
+from sqlseg.workflow.reading import run_query
+
+
+class UnreadableQueryFile(SqlsegError):
+    """A query was named as a file that cannot be read."""
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar='"SELECT ..." | FILE.sql', help="A SELECT, or a file that holds one.")],
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Run a SELECT on the published file."""
+    if json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    table = run_query(load_settings(project).warehouse.published, _text(sql))
+    if json:
+        print_json(table.to_pylist())
+    elif as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(table.column_names)
+        writer.writerows(tuple(row.values()) for row in table.to_pylist())
+    else:
+        print_table(None, table.column_names, [tuple(row.values()) for row in table.to_pylist()])
+
+
+def _text(sql: str) -> str:
+    if not sql.strip().lower().endswith(".sql"):
+        return sql
+    try:
+        return Path(sql).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableQueryFile(f"The query file {sql} cannot be read: {error}.", hint="Check the path.") from error
+
+
+def doctor(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+    """Say what is installed, which provider really starts, and whether the published file opens."""
+    findings = examine(project, system_clock())
+    if json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        marks = {True: "ok", False: "problem", None: ""}
+        print_table(None, ["what", "found", ""], [(f.what, f.found, marks[f.fine]) for f in findings])
+        for finding in findings:
+            if finding.fine is False and finding.advice:
+                stdout().print(f"{finding.what}: {finding.advice}", markup=False, soft_wrap=True)
+    if any(finding.fine is False for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,58 @@
+"""The command line: `sqlseg --help`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sqlseg import __version__
+from sqlseg.cli import encoders, features, inspect, project, refresh, segments
+from sqlseg.cli.console import print_error
+from sqlseg.errors import SqlsegError
+
+app = typer.Typer(
+    name="sqlseg",
+    help="User segmentation inside DuckDB: from event tables to segment tables that SQL and BI tools read.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.command("init")(project.init)
+app.command("demo")(project.demo)
+app.command("synth")(project.synth)
+app.command("plan")(refresh.plan)
+app.command("refresh")(refresh.refresh)
+app.command("query")(inspect.query)
+app.command("doctor")(inspect.doctor)
+app.add_typer(features.app, name="features")
+app.add_typer(segments.app, name="segments")
+app.add_typer(encoders.app, name="encoders")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"sqlseg {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """User segmentation inside DuckDB: from event tables to segment tables that SQL and BI tools read."""
+
+
+def main() -> None:
+    """Run a command; exit with 1 and a message where it cannot be done, with 2 where it is called wrongly."""
+    try:
+        app()
+    except SqlsegError as error:
+        print_error(error)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever reads has read enough, as `head` does.
+        sys.stderr.close()
+        sys.exit(0)

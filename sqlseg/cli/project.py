@@ -1,0 +1,107 @@
+"""`sqlseg init`, `sqlseg demo` and `sqlseg synth`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sqlseg.cli.console import JsonOption, Terminal, print_json, print_table, stderr, stdout, system_clock
+from sqlseg.cli.overview import print_overview
+from sqlseg.cli.refresh import print_outcome
+from sqlseg.settings import load_settings
+from sqlseg.synth.writer import write_synthetic_events
+from sqlseg.workflow.creating import create_demo, create_project
+from sqlseg.workflow.refresh import Options
+from sqlseg.workflow.refresh import refresh as run_refresh
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(help="The folder of the new project.")],
+    events: Annotated[
+        str | None,
+        typer.Option(
+            "--events", metavar="FILE_OR_TABLE", help="Parquet, CSV, a folder of them, or FILE.duckdb::TABLE."
+        ),
+    ] = None,
+    project: Annotated[Path, typer.Option("--project", hidden=True)] = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Make a project; look at the source and propose how to read it as events."""
+    made = create_project(project / directory, events, Path.cwd())
+    if json:
+        print_json(
+            {
+                "directory": made.directory,
+                "files": made.files,
+                "guesses": [vars(guess) for guess in made.proposal.guesses] if made.proposal else [],
+                "unused_columns": made.proposal.unused if made.proposal else [],
+                "events_sql": made.proposal.sql if made.proposal else None,
+            }
+        )
+        return
+    console = stdout()
+    if made.proposal is not None:
+        console.print(made.proposal.sql, markup=False, soft_wrap=True)
+        print_table(
+            "How the source was read",
+            ["column", "taken for", "because", ""],
+            [(g.column, g.target, g.reason, "" if g.certain else "please check") for g in made.proposal.guesses],
+        )
+        if made.proposal.unused:
+            stderr.print(f"[dim]-[/] Not used: {', '.join(made.proposal.unused)}.", soft_wrap=True)
+    console.print(f"\nA project is in {made.directory}: {', '.join(str(file) for file in made.files)}.", soft_wrap=True)
+    where = f" --project {directory}"
+    if made.proposal is None:
+        console.print(f"Fill in sql/events.sql, then run: sqlseg refresh{where}", soft_wrap=True)
+    else:
+        console.print(f"Check sql/events.sql, then run: sqlseg refresh{where}", soft_wrap=True)
+
+
+def demo(
+    directory: Annotated[Path, typer.Argument(help="The folder of the new project.")],
+    project: Annotated[Path, typer.Option("--project", hidden=True)] = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Make a project on a year of grocery shopping by 2,469 households, refresh it, and show its segments."""
+    place = project / directory
+    create_demo(place)
+    outcome = run_refresh(place, Options(), system_clock(), Terminal())
+    published = load_settings(place).warehouse.published
+    if json:
+        print_json({"project": place, "published": published, "users": outcome.users_total, "run_id": outcome.run_id})
+        return
+    print_outcome(outcome)
+    print_overview(published)
+    stdout().print(
+        f"\nThe published file, for SQL and BI tools: {published}\n\n"
+        "Next, try:\n"
+        f"  sqlseg segments show behavior --project {directory}\n"
+        f"  sqlseg segments explain 1228 --project {directory}\n"
+        f'  sqlseg query "select segment_name, count(*) as users, avg(rfm__spend) as spend '
+        f'from segments.behavior_users group by all order by spend desc" --project {directory}',
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def synth(
+    file: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    users: Annotated[int, typer.Option("--users", min=1, help="Users of the shop.")],
+    events: Annotated[int, typer.Option("--events", min=1, help="Events in all.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same shop.")] = 0,
+    project: Annotated[Path, typer.Option("--project", hidden=True)] = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Write the events of a simulated shop whose behaviour groups are known, for trying scale."""
+    narrator = Terminal()
+    with narrator.step("Simulating"):
+        written = write_synthetic_events(project / file, users, events, seed)
+    if json:
+        print_json(vars(written))
+        return
+    stdout().print(
+        f"{written.path}: {written.events:,} events of {written.users:,} users in {len(written.groups)} groups "
+        f"({', '.join(written.groups)}).\nNext: sqlseg init DIR --events {written.path}",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,152 @@
+"""`sqlseg plan` and `sqlseg refresh`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sqlseg.cli.console import (
+    JsonOption,
+    ProjectOption,
+    Terminal,
+    print_json,
+    print_table,
+    stderr,
+    stdout,
+    system_clock,
+)
+from sqlseg.cli.overview import print_overview
+from sqlseg.workflow import refresh as workflow
+from sqlseg.workflow.refresh import Options, Outcome
+
+Refit = Literal["drift", "always", "never"]
+AsOfOption = Annotated[
+    str | None, typer.Option("--as-of", metavar="T", help="Speak of this date or time instead of the newest day.")
+]
+RefitOption = Annotated[
+    Refit | None, typer.Option("--refit", help="When to find the segments anew; overrides sqlseg.toml.")
+]
+OneOption = Annotated[str | None, typer.Option("--segmentation", metavar="NAME", help="This segmentation only.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Compute everything, also where nothing seems new.")]
+GpuOption = Annotated[bool, typer.Option("--require-gpu", help="Fail where the encoder cannot run on CUDA.")]
+
+_ACTIONS = {"fit": "find segments anew", "assign": "place users with the model in use", "rules": "run the rule"}
+
+
+def plan(
+    project: ProjectOption = Path(),
+    as_of: AsOfOption = None,
+    refit: RefitOption = None,
+    segmentation: OneOption = None,
+    full: FullOption = False,
+    require_gpu: GpuOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Tell what a refresh would do and who would move; changes nothing."""
+    options = Options(as_of, refit, segmentation, full, require_gpu)
+    outcome = workflow.refresh(project, options, system_clock(), Terminal(), dry=True)
+    if json:
+        print_json(_summary(outcome))
+        return
+    console = stdout()
+    if outcome.plan.kind == "noop":
+        console.print("Nothing is new: a refresh would change nothing.")
+        return
+    console.print(f"A refresh would be {outcome.plan.kind}, as of {outcome.plan.as_of} UTC.")
+    for line in outcome.plan.news:
+        console.print(f"- {line}", markup=False)
+    print_table(
+        None,
+        ["segmentation", "what would happen", "because"],
+        [(one.name, _ACTIONS[one.action], "; ".join(one.reasons)) for one in outcome.plan.segmentations],
+    )
+    _print_moves(outcome, "would move")
+
+
+def refresh(
+    project: ProjectOption = Path(),
+    as_of: AsOfOption = None,
+    refit: RefitOption = None,
+    segmentation: OneOption = None,
+    full: FullOption = False,
+    require_gpu: GpuOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Bring features, embeddings and segments up to date, and publish them."""
+    options = Options(as_of, refit, segmentation, full, require_gpu)
+    outcome = workflow.refresh(project, options, system_clock(), Terminal())
+    if json:
+        print_json(_summary(outcome))
+        return
+    print_outcome(outcome)
+    if outcome.published is not None:
+        print_overview(outcome.published)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Say what a refresh did."""
+    console = stdout()
+    if outcome.plan.kind == "noop":
+        console.print("Nothing is new since the last refresh; the published file is as it was.")
+        if outcome.published is not None:
+            console.print(f"It had not been published yet: {outcome.published}", soft_wrap=True)
+        return
+    for note in outcome.notes:
+        stderr.print(f"[dim]-[/] {note}", soft_wrap=True)
+    seconds = sum(outcome.seconds.values())
+    console.print(
+        f"Refreshed as of {outcome.plan.as_of} UTC ({outcome.plan.kind}, {seconds:.1f} s): "
+        f"{outcome.plan.staged.accepted:,} events of {outcome.users_total:,} users, "
+        f"{outcome.users_embedded:,} users embedded{f' on {outcome.provider}' if outcome.provider else ''}.",
+        soft_wrap=True,
+    )
+    if outcome.plan.kind != "cold":
+        _print_moves(outcome, "moved")
+
+
+def _print_moves(outcome: Outcome, verb: str) -> None:
+    moves = [move for move in outcome.moves if move.cause != "first_seen"]
+    new = sum(move.user_count for move in outcome.moves if move.cause == "first_seen")
+    if new:
+        stdout().print(f"{new:,} memberships begin with users seen for the first time.")
+    if moves:
+        print_table(
+            f"Who {verb}",
+            ["segmentation", "from", "to", "cause", "users"],
+            [
+                (m.segmentation, m.from_segment or "(none)", m.to_segment or "(gone)", m.cause, m.user_count)
+                for m in moves[:20]
+            ],
+        )
+        if len(moves) > 20:
+            stdout().print(f"... and {len(moves) - 20} smaller moves; see segments.transition.")
+    elif outcome.plan.kind != "cold":
+        stdout().print(f"Nobody {verb} between segments.")
+
+
+def _summary(outcome: Outcome) -> dict[str, object]:
+    plan = outcome.plan
+    return {
+        "run_id": outcome.run_id,
+        "kind": plan.kind,
+        "as_of": plan.as_of,
+        "data_through": plan.data_through,
+        "news": plan.news,
+        "events": {
+            "accepted": plan.staged.accepted,
+            "new": plan.changes.events_new,
+            "late": plan.changes.events_late,
+            "gone": plan.changes.events_gone,
+            "rejected": plan.staged.rejected,
+        },
+        "segmentations": [
+            {"segmentation": one.name, "action": one.action, "reasons": one.reasons} for one in plan.segmentations
+        ],
+        "users_total": outcome.users_total,
+        "users_embedded": outcome.users_embedded,
+        "users_moved": outcome.users_moved,
+        "provider": outcome.provider,
+        "moves": [vars(move) for move in outcome.moves],
+        "published": outcome.published,
+        "seconds": outcome.seconds,
+    }

@@ -1,0 +1,164 @@
+"""`sqlseg segments`: what the segments are, why a user is in one, and what people call them."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sqlseg.cli.console import JsonOption, ProjectOption, Terminal, print_json, print_table, stdout
+from sqlseg.cli.overview import print_overview
+from sqlseg.settings import load_settings
+from sqlseg.workflow.project import open_project
+from sqlseg.workflow.reading import UserInSegmentation, explain_user, segment_overview, segmentation_sheet
+from sqlseg.workflow.refresh import open_warehouse
+from sqlseg.workflow.renaming import rename_segment
+
+app = typer.Typer(help="What the segments are, and why a user is in one.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_segments(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+    """List the published segments of every segmentation."""
+    published = load_settings(project).warehouse.published
+    if json:
+        print_json({name: [vars(row) for row in rows] for name, rows in segment_overview(published).items()})
+        return
+    print_overview(published)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A segmentation of sqlseg.toml.")],
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Show one segmentation: its segments, what tells each apart, and how good the division is."""
+    sheet = segmentation_sheet(load_settings(project).warehouse.published, name)
+    if json:
+        print_json(
+            {
+                **sheet.facts,
+                "segments": [
+                    {
+                        **vars(segment),
+                        "telling": [
+                            dict(zip(("feature", "mean", "overall_mean", "lift"), row, strict=True))
+                            for row in sheet.telling.get(segment.segment_id, ())
+                        ],
+                    }
+                    for segment in sheet.segments
+                ],
+                "metrics": sheet.metrics,
+            }
+        )
+        return
+    console = stdout()
+    facts = sheet.facts
+    console.print(
+        f"{name}: {facts['kind']}, {facts['segment_count']} segments of {facts['user_count']:,} users, "
+        f"as of {facts['as_of']} UTC, model {facts['model_version']} fitted {_minute(facts['fitted_at'])}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if facts["kind"] == "cluster":
+        console.print(f"inputs: {facts['inputs']}", markup=False, soft_wrap=True)
+    for segment in sheet.segments:
+        console.print(f"\n[bold]{segment.segment_id}[/]  ", end="")
+        console.print(segment.name, markup=False)
+        console.print(f"  {segment.description}", markup=False, soft_wrap=True)
+        rows = [
+            (feature, mean, overall, None if lift is None else f"{lift:.2f}x")
+            for feature, mean, overall, lift in sheet.telling.get(segment.segment_id, ())
+        ]
+        if rows:
+            print_table(None, ["feature", "mean", "all users", "lift"], rows)
+    plain = {metric: value for metric, value in sheet.metrics.items() if "[" not in metric}
+    if plain:
+        print_table("\nMeasures", ["measure", "value"], list(plain.items()))
+
+
+@app.command()
+def explain(
+    user: Annotated[str, typer.Argument(help="A user_id.")],
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Say where a user stands in every segmentation, and why."""
+    opened = open_project(project)
+    with open_warehouse(opened) as warehouse:
+        places = explain_user(opened, warehouse, user)
+    if json:
+        print_json([_plain(place) for place in places])
+        return
+    for place in places:
+        _print_place(place)
+
+
+def _print_place(place: UserInSegmentation) -> None:
+    console = stdout()
+    member = place.membership
+    told = f"{member['segmentation']}: {member['segment_name']} ({member['segment_id']})"
+    console.print(f"\n[bold]{member['user_id']}[/] ", end="")
+    console.print(told, markup=False, soft_wrap=True)
+    if place.rule_sql is not None:
+        console.print("by the rule of this segmentation.")
+    elif place.runner_up_name is None:
+        console.print("the only segment there is.")
+    else:
+        console.print(
+            f"confidence {member['confidence']:.2f}; the next nearest is {place.runner_up_name} "
+            f"({member['runner_up_segment_id']}).",
+            markup=False,
+            soft_wrap=True,
+        )
+        total = sum(reason.contribution for reason in place.reasons)
+        rows = [
+            (
+                reason.feature,
+                reason.value,
+                reason.segment_mean,
+                reason.overall_mean,
+                f"{reason.contribution / total:+.0%}" if total > 0 else "",
+            )
+            for reason in place.reasons[:10]
+        ]
+        print_table(
+            "What holds the user here (+) and what pulls towards the next segment (-)",
+            ["feature", "this user", "segment mean", "all users", "part"],
+            rows,
+        )
+    stays = [
+        (stay["segment_name"], _minute(stay["valid_from"]), _minute(stay["valid_to"]) or "now", stay["cause"])
+        for stay in place.stays
+    ]
+    print_table("Stays", ["segment", "from", "to", "cause"], stays)
+
+
+@app.command()
+def rename(
+    segment_id: Annotated[str, typer.Argument(help="A segment id, such as behavior-3.")],
+    text: Annotated[str, typer.Argument(help='The new name; "" goes back to the made one.')],
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Give a segment a name of your own; it stays through every refresh."""
+    before, after = rename_segment(open_project(project), segment_id, text, Terminal())
+    if json:
+        print_json({"segment_id": segment_id, "before": before, "after": after})
+        return
+    stdout().print(f"{segment_id}: {before!r} is now {after!r}.", markup=False, soft_wrap=True)
+
+
+def _minute(moment: datetime | None) -> str:
+    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M")
+
+
+def _plain(place: UserInSegmentation) -> dict[str, Any]:
+    return {
+        **place.membership,
+        "runner_up_name": place.runner_up_name,
+        "rule_sql": place.rule_sql,
+        "reasons": [vars(reason) for reason in place.reasons],
+        "stays": list(place.stays),
+    }

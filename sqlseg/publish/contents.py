@@ -1,0 +1,58 @@
+"""What stands in the published file."""
+
+from collections.abc import Sequence
+
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.warehouse import comments
+from sqlseg.names import PUBLISHED_TABLES, Relation
+from sqlseg.publish.snapshot import PublishedRelation
+
+
+def published_relations(engine: Engine, segmentations: Sequence[str]) -> list[PublishedRelation]:
+    """Return every relation that people may read: segment tables, features and statistics; never raw events.
+
+    Features are read from the rows that the refresh computed, so that a view over events becomes a table of its name.
+    """
+    relations = [_as_it_is(engine, relation) for relation in PUBLISHED_TABLES]
+    for name in segmentations:
+        relations.append(_as_it_is(engine, Relation("segments", f"{name}_users")))
+    for (table,) in engine.rows(
+        "select table_name from duckdb_tables() "
+        "where database_name = current_database() and schema_name = 'stats' order by 1"
+    ):
+        relations.append(_as_it_is(engine, Relation("stats", table)))
+    return relations + _features(engine)
+
+
+def _as_it_is(engine: Engine, relation: Relation) -> PublishedRelation:
+    text, columns = comments(engine, relation.schema, relation.name)
+    return PublishedRelation(relation, f"{relation.schema}.{quoted(relation.name)}", text, columns)
+
+
+def _features(engine: Engine) -> list[PublishedRelation]:
+    computed = {
+        name
+        for (name,) in engine.rows(
+            "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'sqlseg'"
+        )
+    }
+    relations = []
+    for name, sql in engine.rows(
+        "select view_name, sql from duckdb_views() "
+        "where database_name = current_database() and schema_name = 'features' order by 1"
+    ):
+        version = name if f"feature_{name}" in computed else _version_behind(sql)
+        text, columns = comments(engine, "features", name)
+        relations.append(
+            PublishedRelation(Relation("features", name), f"sqlseg.{quoted(f'feature_{version}')}", text, columns)
+        )
+    return relations
+
+
+def _version_behind(sql: str) -> str:
+    """Return the versioned view that `features.<name>` selects from.
+
+    >>> _version_behind("CREATE VIEW features.rfm AS SELECT * FROM features.rfm_v2;")
+    'rfm_v2'
+    """
+    return sql.rstrip("; \n").rpartition("features.")[2].strip('"')

@@ -1,0 +1,78 @@
+"""What a segmentation is made of, as text that can be kept and compared with a later one."""
+
+from collections.abc import Iterable, Mapping
+
+from sqlseg.errors import SqlsegError
+from sqlseg.features.view import View
+from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Segmentation
+from sqlseg.sqltext import parse_select, same_tree
+from sqlseg.workflow.project import Project
+
+Definition = Mapping[str, str]
+"""What matters, by a name that a reader understands: `k`, `features rfm@1`, `encoder behavior@1`."""
+
+
+def segmentation_definition(project: Project, segmentation: Segmentation) -> Definition:
+    """Return everything that decides who is in which segment, besides the events."""
+    common = {"timezone": project.settings.project.timezone, "country": project.settings.project.country or "none"}
+    match segmentation:
+        case RulesSegmentation():
+            views = project.views_read_by_rules(segmentation)
+            return {**common, "sql": segmentation.sql.read_text(encoding="utf-8"), **_view_texts(views)}
+        case ClusterSegmentation():
+            weights = ", ".join(f"{name}: {weight:g}" for name, weight in sorted(segmentation.weights.items()))
+            return {
+                **common,
+                "algorithm": segmentation.algorithm,
+                "k": str(segmentation.k),
+                "k_min": str(segmentation.k_min),
+                "k_max": str(segmentation.k_max),
+                "weights": weights or "none",
+                "seed": str(project.settings.project.seed),
+                "inputs": ", ".join(str(one) for one in segmentation.inputs),
+                **_view_texts(project.views_read_by_cluster(segmentation)),
+                **{f"encoder {encoder.ref}": encoder.manifest.sha256 for encoder in project.encoders_of(segmentation)},
+            }
+
+
+def project_definition(project: Project) -> Definition:
+    """Return everything besides the events that decides what a refresh leaves behind."""
+    parts: dict[str, str] = {}
+    for name, segmentation in project.settings.segmentations.items():
+        for part, text in segmentation_definition(project, segmentation).items():
+            parts[f"{name}: {part}"] = text
+    parts.update(_view_texts(project.published_views()))
+    return parts
+
+
+def _view_texts(views: Iterable[View]) -> dict[str, str]:
+    return {f"{view.kind} {view.ref}": view.text for view in views}
+
+
+def changed_parts(before: Definition, now: Definition) -> tuple[str, ...]:
+    """Return in words what differs between two definitions; rewording the SQL of a view is no difference.
+
+    >>> changed_parts({"k": "auto"}, {"k": "5", "features rfm@1": "select 1"})
+    ('features rfm@1 is new', 'k is 5, was auto')
+    """
+    differences = []
+    for part in sorted({*before, *now}):
+        old, new = before.get(part), now.get(part)
+        if old == new or (old and new and _same_sql(old, new)):
+            continue
+        if old is None:
+            differences.append(f"{part} is new")
+        elif new is None:
+            differences.append(f"{part} is gone")
+        elif "\n" in old + new or len(old + new) > 60:
+            differences.append(f"{part} changed")
+        else:
+            differences.append(f"{part} is {new}, was {old}")
+    return tuple(differences)
+
+
+def _same_sql(a: str, b: str) -> bool:
+    try:
+        return same_tree(parse_select(a), parse_select(b))
+    except SqlsegError:
+        return False

@@ -1,0 +1,106 @@
+"""Looks at an installation and a project, and says what is there and what is wrong."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from sqlseg import __version__
+from sqlseg.encoders.manifest import find_encoders
+from sqlseg.encoders.session import open_session
+from sqlseg.encoders.verify import verify_encoder
+from sqlseg.engine.duckdb import Engine
+from sqlseg.errors import SqlsegError
+from sqlseg.resources import resource_root
+from sqlseg.settings import FILE_NAME
+from sqlseg.workflow.narration import Clock
+from sqlseg.workflow.project import Project, open_project
+from sqlseg.workflow.refresh import open_warehouse
+from sqlseg.workflow.state import last_refresh
+
+_LIBRARIES = ("duckdb", "sqlglot", "pyarrow", "numpy", "scikit-learn", "onnxruntime-gpu", "onnxruntime")
+_STALE_DAYS = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `fine` is None where there is nothing to judge."""
+
+    what: str
+    found: str
+    fine: bool | None = None
+    advice: str | None = None
+
+
+def examine(directory: Path, clock: Clock) -> list[Finding]:
+    """Return what was found of the installation, and of the project where the folder holds one."""
+    findings = [Finding("sqlseg", __version__), Finding("Python", platform.python_version())]
+    findings += [Finding(name, version) for name in _LIBRARIES if (version := _version(name)) is not None]
+    roots = [resource_root("onnx_models"), directory / "onnx_models"]
+    try:
+        encoders = find_encoders(roots)
+    except SqlsegError as error:
+        return [*findings, Finding("encoders", error.message, fine=False, advice=error.hint)]
+    for ref, encoder in encoders.items():
+        try:
+            provider = open_session(encoder, "auto").provider
+            checked = verify_encoder(encoder)
+            told = f"runs on {provider}; golden rows differ by at most {checked.max_abs_difference:.1e}"
+            findings.append(Finding(f"encoder {ref}", told, fine=checked.passed, advice="Install sqlseg again."))
+        except SqlsegError as error:
+            findings.append(Finding(f"encoder {ref}", error.message, fine=False, advice=error.hint))
+    if not (directory / FILE_NAME).is_file():
+        return [*findings, Finding("project", f"none in {directory.absolute()}", advice="Run `sqlseg init DIR`.")]
+    try:
+        project = open_project(directory)
+    except SqlsegError as error:
+        return [*findings, Finding("project", error.message, fine=False, advice=error.hint)]
+    findings.append(Finding("project", f"{project.settings.project.name} in {project.directory}", fine=True))
+    return [*findings, _warehouse(project, clock), _published(project)]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return package_version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _warehouse(project: Project, clock: Clock) -> Finding:
+    path = project.settings.warehouse.path
+    if not path.is_file():
+        return Finding("warehouse", "not there yet", advice="Run `sqlseg refresh`.")
+    try:
+        with open_warehouse(project) as engine:
+            state = last_refresh(engine)
+            finished = engine.value("select max(finished_at) from segments.run where status = 'done'")
+            failed = engine.row(
+                "select run_id, error from segments.run where status = 'failed' "
+                "and run_id = (select max(run_id) from segments.run)"
+            )
+    except SqlsegError as error:
+        return Finding("warehouse", error.message, fine=False, advice=error.hint)
+    if failed:
+        return Finding(
+            "warehouse", f"the last refresh, {failed[0]}, failed: {failed[1]}", False, "Run `sqlseg refresh`."
+        )
+    if state is None or finished is None:
+        return Finding("warehouse", "no refresh yet", advice="Run `sqlseg refresh`.")
+    days = (clock.now() - finished).days
+    told = f"refreshed {finished:%Y-%m-%d %H:%M} UTC, events through {state.data_through:%Y-%m-%d %H:%M} UTC"
+    if days >= _STALE_DAYS:
+        return Finding("warehouse", f"{told}: {days} days ago", fine=None, advice="Run `sqlseg refresh`.")
+    return Finding("warehouse", told, fine=True)
+
+
+def _published(project: Project) -> Finding:
+    path = project.settings.warehouse.published
+    if not path.is_file():
+        return Finding("published file", "not there yet", advice="Run `sqlseg refresh`.")
+    try:
+        with Engine.open(path, read_only=True) as reader:
+            users = reader.value("select count(distinct user_id) from segments.membership")
+    except SqlsegError as error:
+        return Finding("published file", error.message, fine=False, advice="Run `sqlseg refresh --full`.")
+    return Finding("published file", f"{path}: {users:,} users, {path.stat().st_size / 1e6:.1f} MB", fine=True)

@@ -1,0 +1,109 @@
+"""Reads what a segmentation is made of from the warehouse into arrays, one row a user, by user_id."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sqlseg.encoders.manifest import Encoder
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.errors import SqlsegError
+from sqlseg.features.view import View
+from sqlseg.insight.naming import Phrases
+from sqlseg.segments.blocks import Block, FloatArray, embedding_block, feature_block
+from sqlseg.settings import ClusterSegmentation
+from sqlseg.workflow.project import Project
+
+_NUMBERS = {
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+    *("FLOAT", "DOUBLE", "BOOLEAN"),
+}
+
+
+class NoNumbers(SqlsegError):
+    """A feature view that a cluster segmentation takes as an input has no numeric column."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__(
+            f"{view.path}: {view.ref} has no numeric column to cluster by.",
+            hint="Take it out of inputs, or add a column that counts or measures.",
+        )
+
+
+@dataclass(frozen=True)
+class Readable:
+    """Every numeric feature that people can read, and how to speak of it; all keyed by `<view>__<column>`."""
+
+    values: dict[str, FloatArray]
+    phrases: dict[str, Phrases]
+    titles: dict[str, str]
+
+
+def read_users(engine: Engine) -> NDArray[Any]:
+    """Return the ids of all users, in the order of every array read here."""
+    table = engine.table("select user_id from sqlseg.population order by user_id")
+    return np.asarray(table["user_id"].to_numpy(), dtype=object)
+
+
+def numeric_columns(engine: Engine, view: View) -> list[str]:
+    """Return the columns of a computed feature view that hold numbers."""
+    kinds = engine.columns("sqlseg", view.table)
+    return [
+        name for name, kind in kinds.items() if name != "user_id" and (kind in _NUMBERS or kind.startswith("DECIMAL"))
+    ]
+
+
+def _read_columns(engine: Engine, view: View, columns: Sequence[str]) -> list[FloatArray]:
+    projection = ", ".join(f"{quoted(column)}::double as {quoted(column)}" for column in columns)
+    table = engine.table(f"select {projection} from sqlseg.{view.table} order by user_id")
+    return [table[column].to_numpy().astype(np.float64, copy=False) for column in columns]
+
+
+def read_readable(engine: Engine, views: Sequence[View]) -> Readable:
+    """Return the numeric columns of feature views with their phrases and descriptions."""
+    readable = Readable({}, {}, {})
+    for view in views:
+        columns = numeric_columns(engine, view)
+        if not columns:
+            continue
+        for name, values in zip(columns, _read_columns(engine, view, columns), strict=True):
+            feature = f"{view.name}__{name}"
+            column = view.column(name)
+            readable.values[feature] = values
+            readable.phrases[feature] = Phrases(column.high, column.low)
+            # The first phrase of a description is its title; what follows explains.
+            readable.titles[feature] = re.split(r"[:;]", column.description)[0].strip()
+    return readable
+
+
+def read_blocks(engine: Engine, project: Project, segmentation: ClusterSegmentation) -> tuple[Block, ...]:
+    """Return the inputs of a segmentation in the order of its settings. Raises NoNumbers or UnusableInput."""
+    blocks = []
+    for one in segmentation.inputs:
+        if one.kind == "encoder":
+            encoder = next(e for e in project.encoders_of(segmentation) if e.ref == one.ref)
+            blocks.append(embedding_block(str(one), _read_embeddings(engine, encoder)))
+            continue
+        view = project.registry.view("features", one.ref)
+        columns = numeric_columns(engine, view)
+        if not columns:
+            raise NoNumbers(view)
+        values = np.column_stack(_read_columns(engine, view, columns))
+        blocks.append(feature_block(str(one), [f"{view.name}__{column}" for column in columns], values))
+    return tuple(blocks)
+
+
+def _read_embeddings(engine: Engine, encoder: Encoder) -> FloatArray:
+    table = engine.table(
+        f"select e.embedding from sqlseg.population as p left join embeddings.{encoder.table} as e using (user_id) "
+        "order by p.user_id"
+    )
+    column: pa.FixedSizeListArray = table["embedding"].combine_chunks()
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    values = np.full((len(column), encoder.manifest.dimensions), np.nan)
+    values[known] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, encoder.manifest.dimensions)
+    return values

@@ -1,0 +1,3 @@
+def check_lock(project): ...
+def lock_new_versions(project):
+    return ()

@@ -1,0 +1,129 @@
+"""Computes statistics, features and embeddings into the warehouse, as of one moment."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.errors import QueryFailed
+from sqlseg.engine.warehouse import comment_on
+from sqlseg.errors import SqlsegError
+from sqlseg.features.binding import MATERIALIZED, Source, bound_sql, every_user_sql
+from sqlseg.features.view import View
+
+
+class ViewFailed(SqlsegError):
+    """A view's SQL was refused by the database."""
+
+    def __init__(self, view: View, error: SqlsegError) -> None:
+        super().__init__(f"{view.path}: {error.message.splitlines()[0]}", hint=_rest(error))
+
+
+class TwoRowsForAUser(SqlsegError):
+    """A feature view returns more than one row for some user."""
+
+    def __init__(self, view: View, user_id: str, rows: int, users: int) -> None:
+        super().__init__(
+            f"{view.path}: {view.ref} returns {rows} rows for user {user_id!r}; {users:,} users have more than one.",
+            hint="A feature view returns at most one row a user: end it with `group by user_id`, and check its joins.",
+        )
+
+
+class InfiniteFeature(SqlsegError):
+    """A feature is infinite or not a number for some users."""
+
+    def __init__(self, view: View, column: str, users: int) -> None:
+        super().__init__(
+            f"{view.path}: {column} is infinite or not a number for {users:,} users.",
+            hint="Guard the division: x / nullif(y, 0) gives NULL, which later steps fill in.",
+        )
+
+
+def _rest(error: SqlsegError) -> str | None:
+    return "\n".join(line for line in error.message.splitlines()[1:] if line.strip()) or error.hint
+
+
+@dataclass(frozen=True)
+class Moment:
+    """As of when to compute, and from which events.
+
+    `as_of` is UTC, `local_as_of` the same on the shop's clock; both without zone. `events` is SQL for the relation
+    to read them from.
+    """
+
+    as_of: datetime
+    local_as_of: datetime
+    events: str = "sqlseg.events"
+
+    @property
+    def source(self) -> Source:
+        """The relations that views are bound to while they are computed."""
+        return Source(events=self.events, features=MATERIALIZED.features)
+
+
+def keep_population(engine: Engine, moment: Moment) -> int:
+    """Replace `sqlseg.population` by the users with an event before as_of; return how many."""
+    engine.execute(
+        f"create or replace table sqlseg.population as select distinct user_id from {moment.events} "
+        "where event_time < $as_of order by user_id",
+        {"as_of": moment.as_of},
+    )
+    return int(engine.value("select count(*) from sqlseg.population"))
+
+
+def compute_statistics(engine: Engine, view: View, moment: Moment) -> None:
+    """Replace a shop-wide table, which then stands still until it is computed again. Raises ViewFailed."""
+    text = bound_sql(view, moment.as_of, moment.local_as_of, moment.source)
+    try:
+        engine.execute(
+            f"create or replace table {view.relation} as "
+            f"select *, $as_of::timestamp as computed_as_of from (\n{text}\n)",
+            {"as_of": moment.as_of},
+        )
+    except QueryFailed as error:
+        raise ViewFailed(view, error) from error
+    described = {column.name: column.description for column in view.columns}
+    comment_on(
+        engine, "table", view.relation, view.summary, {**described, "computed_as_of": "as_of of the data (UTC)."}
+    )
+
+
+def compute_features(engine: Engine, view: View, moment: Moment, users: int) -> None:
+    """Replace the rows of a feature view, one for every user.
+
+    Raises ViewFailed, TwoRowsForAUser or InfiniteFeature.
+    """
+    table = f"sqlseg.{view.table}"
+    try:
+        engine.execute(
+            f"create or replace table {table} as "
+            f"{every_user_sql(view, moment.as_of, moment.local_as_of, moment.source)} order by user_id"
+        )
+    except QueryFailed as error:
+        raise ViewFailed(view, error) from error
+    if engine.value(f"select count(*) from {table}") != users:
+        repeated = engine.rows(
+            f"select user_id, count(*) from {table} group by user_id having count(*) > 1 order by 2 desc, 1"
+        )
+        user_id, rows = repeated[0]
+        raise TwoRowsForAUser(view, user_id, rows, len(repeated))
+    doubtful = [name for name, kind in engine.columns("sqlseg", view.table).items() if kind in ("DOUBLE", "FLOAT")]
+    if doubtful:
+        counts = engine.row(
+            "select "
+            + ", ".join(f"count(*) filter (where not isfinite({quoted(c)}))" for c in doubtful)
+            + f" from {table}"
+        )
+        assert counts is not None
+        for column, count in zip(doubtful, counts, strict=True):
+            if count:
+                raise InfiniteFeature(view, column, count)
+
+
+def create_public_view(engine: Engine, view: View, as_of: datetime, local_as_of: datetime, *, in_use: bool) -> None:
+    """Make `features.<name>_v<k>` as SQL over the events, and `features.<name>` where this is the version in use."""
+    engine.execute(f"create or replace view {view.relation} as {every_user_sql(view, as_of, local_as_of)}")
+    described = {column.name: column.description for column in view.columns}
+    comment_on(engine, "view", view.relation, view.description, described)
+    if in_use:
+        engine.execute(f"create or replace view features.{view.name} as select * from {view.relation}")
+        comment_on(engine, "view", f"features.{view.name}", f"{view.ref}: {view.description}", described)

@@ -1,0 +1,210 @@
+"""Decides what a refresh has to do, from what is new in the sources and in the definitions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlseg.events.staging import Changes, Staged
+from sqlseg.features.view import View
+from sqlseg.settings import ClusterSegmentation, RulesSegmentation
+from sqlseg.workflow.definition import Definition, changed_parts, project_definition, segmentation_definition
+from sqlseg.workflow.project import Project
+from sqlseg.workflow.state import LastRefresh, ModelInUse
+
+Refit = Literal["drift", "always", "never"]
+Kind = Literal["cold", "warm", "refit", "noop"]
+Action = Literal["fit", "assign", "rules"]
+
+
+@dataclass(frozen=True)
+class SegmentationPlan:
+    """What happens to one segmentation, and why.
+
+    `fit` finds the segments anew, `assign` places users with the model in use, `rules` runs its SELECT.
+    """
+
+    name: str
+    action: Action
+    reasons: tuple[str, ...]
+    definition: Definition
+    redefined: bool
+    refit_on_drift: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a refresh does; `plan` shows it and `refresh` carries the same one out.
+
+    `look_back` says that moves may have other causes than behaviour, so users are also placed as of the last run.
+    Instants are UTC without zone.
+    """
+
+    kind: Kind
+    as_of: datetime
+    data_through: datetime
+    staged: Staged
+    changes: Changes
+    source_fingerprint: str
+    definition: Definition
+    news: tuple[str, ...]
+    segmentations: tuple[SegmentationPlan, ...]
+    views: tuple[View, ...]
+    renewed_statistics: frozenset[str]
+    look_back: bool
+
+    def statistics(self) -> tuple[View, ...]:
+        """The shop-wide views among `views`."""
+        return tuple(view for view in self.views if view.kind == "statistics")
+
+    def features(self) -> tuple[View, ...]:
+        """The feature views among `views`, each after those it reads."""
+        return tuple(view for view in self.views if view.kind == "features")
+
+
+def make_plan(
+    project: Project,
+    *,
+    staged: Staged,
+    source_fingerprint: str,
+    changes: Changes,
+    as_of: datetime,
+    data_through: datetime,
+    last: LastRefresh | None,
+    models: Mapping[str, ModelInUse],
+    statistics_there: frozenset[str],
+    only: str | None = None,
+    refit: Refit | None = None,
+    full: bool = False,
+    drifted: Mapping[str, str] | None = None,
+) -> Plan:
+    """Return the plan of a refresh.
+
+    `only` restricts it to one segmentation, `refit` overrides the policy of all, `full` does everything anew,
+    `drifted` names segmentations whose inputs were found to have moved, with the reason.
+    """
+    definition = project_definition(project)
+    news = _news(source_fingerprint, changes, as_of, definition, last)
+    every = {
+        name: _segmentation_plan(project, name, models.get(name), refit, (drifted or {}).get(name))
+        for name in project.settings.segmentations
+    }
+    scope = {name for name in every if only is None or name == only}
+    views = tuple(project.computed_views())
+    renewed, pulled_in = _renewed_statistics(project, every, scope, views, statistics_there)
+    planned = {
+        name: _with_statistics(project, plan, renewed) for name, plan in every.items() if name in scope | pulled_in
+    }
+    fits = any(plan.action == "fit" for plan in planned.values())
+    kind: Kind = "warm"
+    if last is None:
+        kind = "cold"
+    elif fits:
+        kind = "refit"
+    elif not news and not full and set(models) == set(every):
+        kind = "noop"
+    others = changes.events_late > 0 or changes.events_gone > 0 or any(p.redefined for p in planned.values()) or fits
+    return Plan(
+        kind=kind,
+        as_of=as_of,
+        data_through=data_through,
+        staged=staged,
+        changes=changes,
+        source_fingerprint=source_fingerprint,
+        definition=definition,
+        news=news,
+        segmentations=tuple(planned.values()),
+        views=views,
+        renewed_statistics=renewed,
+        look_back=last is not None and others,
+    )
+
+
+def _news(
+    source_fingerprint: str, changes: Changes, as_of: datetime, definition: Definition, last: LastRefresh | None
+) -> tuple[str, ...]:
+    if last is None:
+        return ("This is the first refresh.",)
+    news = []
+    if source_fingerprint != last.source_fingerprint:
+        counts = [
+            f"{changes.events_new:,} new events" if changes.events_new else "",
+            f"{changes.events_gone:,} events gone" if changes.events_gone else "",
+            f"{changes.events_late:,} of the new ones late" if changes.events_late else "",
+        ]
+        told = ", ".join(part for part in counts if part) or "attributes or refused rows changed"
+        news.append(f"Sources: {told}.")
+    if as_of != last.as_of:
+        news.append(f"as_of moves from {last.as_of} to {as_of} (UTC).")
+    changed = changed_parts(last.definition, definition)
+    if changed:
+        news.append(f"Definitions: {'; '.join(changed)}.")
+    elif definition != last.definition:
+        news.append("Definitions: comments changed.")
+    return tuple(news)
+
+
+def _segmentation_plan(
+    project: Project, name: str, model: ModelInUse | None, refit: Refit | None, drifted: str | None
+) -> SegmentationPlan:
+    segmentation = project.settings.segmentations[name]
+    definition = segmentation_definition(project, segmentation)
+    changed = changed_parts(model.definition, definition) if model else ()
+    if isinstance(segmentation, RulesSegmentation):
+        reasons = changed if model else ("it is new",)
+        return SegmentationPlan(name, "rules", reasons, definition, bool(changed), refit_on_drift=False)
+    assert isinstance(segmentation, ClusterSegmentation)
+    policy = refit or segmentation.refit
+    if model is None:
+        return SegmentationPlan(name, "fit", ("it is new",), definition, redefined=False, refit_on_drift=False)
+    if changed:
+        return SegmentationPlan(name, "fit", changed, definition, redefined=True, refit_on_drift=False)
+    if policy == "always":
+        return SegmentationPlan(name, "fit", ("refit is always",), definition, redefined=False, refit_on_drift=False)
+    if drifted is not None:
+        return SegmentationPlan(name, "fit", (drifted,), definition, redefined=False, refit_on_drift=False)
+    reasons = ("the model in use still fits its definition",)
+    return SegmentationPlan(name, "assign", reasons, definition, redefined=False, refit_on_drift=policy == "drift")
+
+
+def _renewed_statistics(
+    project: Project,
+    every: Mapping[str, SegmentationPlan],
+    scope: set[str],
+    views: tuple[View, ...],
+    there: frozenset[str],
+) -> tuple[frozenset[str], set[str]]:
+    """Return the statistics to compute, and the segmentations that must be fitted for it.
+
+    Those that are missing are computed, those that a fit depends on are renewed, and whatever else depends on a
+    renewed one is fitted too, to the end. What no segmentation depends on is renewed with any fit.
+    """
+    statistics = {view.relation for view in views if view.kind == "statistics"}
+    needed_by = {name: _statistics_of(project, name) for name in every}
+    renewed = statistics - there
+    fitted = {name for name in scope if every[name].action == "fit"}
+    while True:
+        for name in fitted:
+            renewed |= needed_by[name]
+        more = {name for name in every if every[name].action != "rules" and needed_by[name] & renewed} - fitted
+        if not more:
+            break
+        fitted |= more
+    if fitted:
+        renewed |= statistics - set().union(*needed_by.values())
+    return frozenset(renewed), fitted
+
+
+def _statistics_of(project: Project, name: str) -> set[str]:
+    segmentation = project.settings.segmentations[name]
+    if not isinstance(segmentation, ClusterSegmentation):
+        return set()
+    return {view.relation for view in project.views_read_by_cluster(segmentation) if view.kind == "statistics"}
+
+
+def _with_statistics(project: Project, plan: SegmentationPlan, renewed: frozenset[str]) -> SegmentationPlan:
+    shared = sorted(renewed & _statistics_of(project, plan.name))
+    if plan.action != "assign" or not shared:
+        return plan
+    reason = f"{', '.join(shared)} is computed anew, which it depends on"
+    return SegmentationPlan(plan.name, "fit", (reason,), plan.definition, redefined=False, refit_on_drift=False)

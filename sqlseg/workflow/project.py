@@ -1,0 +1,136 @@
+"""A project on disk with everything it names, read and checked before any work begins."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlseg import sqltext
+from sqlseg.encoders.manifest import Encoder, load_encoder
+from sqlseg.errors import SqlsegError
+from sqlseg.features.registry import Registry
+from sqlseg.features.view import View
+from sqlseg.resources import resource_root
+from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Settings, load_settings
+
+
+class RulesReadUnknown(SqlsegError):
+    """The SQL of a rule segmentation reads what it may not."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Settings, views and encoders; `encoders` are those that some segmentation uses."""
+
+    settings: Settings
+    registry: Registry
+    encoders: tuple[Encoder, ...]
+
+    @property
+    def directory(self) -> Path:
+        """The folder that holds sqlseg.toml."""
+        return self.settings.directory
+
+    @property
+    def sql_roots(self) -> tuple[Path, Path]:
+        """Where views are looked for: those that ship with sqlseg, then the shop's own."""
+        return resource_root("sql"), self.directory / "sql"
+
+    def encoders_of(self, segmentation: ClusterSegmentation) -> tuple[Encoder, ...]:
+        """Return the encoders among the inputs of a segmentation."""
+        refs = [one.ref for one in segmentation.inputs if one.kind == "encoder"]
+        return tuple(encoder for encoder in self.encoders if encoder.ref in refs)
+
+    def views_read_by_cluster(self, segmentation: ClusterSegmentation) -> list[View]:
+        """Return all views that decide the inputs of a segmentation, each after what it reads."""
+        features = self.registry.closure(one.ref for one in segmentation.inputs if one.kind == "features")
+        sequences = self.registry.closure((e.manifest.sequence for e in self.encoders_of(segmentation)), "sequences")
+        return _distinct([*features, *sequences])
+
+    def views_read_by_rules(self, segmentation: RulesSegmentation) -> list[View]:
+        """Return the feature views that a rule reads and all that these read. Raises RulesReadUnknown."""
+        tree = sqltext.parse_select(segmentation.sql.read_text(encoding="utf-8"), segmentation.sql)
+        found = []
+        for table in sqltext.base_tables(tree):
+            name = sqltext.table_name(table)
+            schema, _, relation = name.rpartition(".")
+            if name in ("users", "items", "holidays"):
+                continue
+            view = self.readable_by_rules(schema, relation)
+            if view is None:
+                known = sorted({f"features.{view.name}" for view in self.registry.all("features")})
+                raise RulesReadUnknown(
+                    f"{segmentation.sql}:{sqltext.line_of(table)}: rules cannot read {name!r}.",
+                    hint=f"They may read users, items, holidays, {', '.join(known)}, or one version as {known[0]}_v1.",
+                )
+            found.append(view)
+        return self.registry.closure(found)
+
+    def readable_by_rules(self, schema: str, relation: str) -> View | None:
+        """Return the view that `features.rfm`, `features.rfm_v1` or `stats.<name>_v<k>` names, or None."""
+        if schema == "features":
+            for view in self.registry.all("features"):
+                if relation == f"{view.name}_v{view.version}":
+                    return view
+            if any(view.name == relation for view in self.registry.all("features")):
+                return self.in_use(relation)
+        if schema == "stats":
+            return next((v for v in self.registry.all("statistics") if v.relation == f"stats.{relation}"), None)
+        return None
+
+    def in_use(self, name: str) -> View:
+        """Return the version of a feature view that `features.<name>` stands for.
+
+        It is the highest that a cluster segmentation takes as an input; where none does, the latest there is.
+        """
+        used = [
+            one.version
+            for segmentation in self.settings.segmentations.values()
+            if isinstance(segmentation, ClusterSegmentation)
+            for one in segmentation.inputs
+            if one.kind == "features" and one.name == name
+        ]
+        return self.registry.view("features", f"{name}@{max(used)}") if used else self.registry.latest("features", name)
+
+    def published_views(self) -> list[View]:
+        """Return the feature views that are computed for people to read, each after the views it reads."""
+        asked = self.settings.features.publish
+        if asked == "all":
+            names = sorted({view.name for view in self.registry.all("features")})
+            return self.registry.closure(self.in_use(name) for name in names)
+        return self.registry.closure(one.ref for one in asked)
+
+    def computed_views(self) -> list[View]:
+        """Return every view that a refresh computes, each after the views it reads."""
+        views = self.published_views()
+        for segmentation in self.settings.segmentations.values():
+            match segmentation:
+                case ClusterSegmentation():
+                    views += self.views_read_by_cluster(segmentation)
+                case RulesSegmentation():
+                    views += self.views_read_by_rules(segmentation)
+        return _distinct(views)
+
+
+def _distinct(views: Iterable[View]) -> list[View]:
+    return list({view.relation: view for view in views}.values())
+
+
+def open_project(directory: Path) -> Project:
+    """Read a project's settings, views and encoders, and check them against each other.
+
+    Raises a SqlsegError that names file and line: for settings, views, encoders, and for published views that changed.
+    """
+    settings = load_settings(directory)
+    registry = Registry.load([resource_root("sql"), settings.directory / "sql"])
+    refs = {
+        one.ref
+        for segmentation in settings.segmentations.values()
+        if isinstance(segmentation, ClusterSegmentation)
+        for one in segmentation.inputs
+        if one.kind == "encoder"
+    }
+    roots = [resource_root("onnx_models"), settings.directory / "onnx_models"]
+    encoders = tuple(load_encoder(ref, roots) for ref in sorted(refs))
+    project = Project(settings, registry, encoders)
+    project.computed_views()  # every reference is looked up before any work begins
+    return project

@@ -1,0 +1,306 @@
+"""Writes what a segmentation came to into the segment tables."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.warehouse import comment_on
+from sqlseg.features.view import View
+from sqlseg.insight.description import segment_description
+from sqlseg.insight.naming import SegmentName, segment_names
+from sqlseg.insight.profile import FeatureProfile, segment_profile, segment_standing
+from sqlseg.resources import sql_text
+from sqlseg.settings import ClusterSegmentation, Segmentation
+from sqlseg.workflow.inputs import Readable, numeric_columns
+from sqlseg.workflow.plan import SegmentationPlan
+from sqlseg.workflow.segmenting import Placed
+
+
+@dataclass(frozen=True)
+class Run:
+    """The refresh that writes; instants are UTC without zone."""
+
+    run_id: str
+    as_of: datetime
+    data_through: datetime
+    started_at: datetime
+    timezone: str
+    seed: int
+
+
+def record_moves(engine: Engine, run: Run, name: str, placed: Placed, users: NDArray[Any], causes: NDArray[Any]) -> int:
+    """Write the stays and transitions of one segmentation; return how many users are in another segment than before."""
+    engine.execute("drop table if exists assigned")
+    with engine.registered("assigned_rows", placed.table(users, causes)):
+        engine.execute("create temp table assigned as select * from assigned_rows")
+    where = {"segmentation": name}
+    engine.execute(sql_text("steps/segments/find_moves.sql"), where)
+    at = {**where, "data_through": run.data_through}
+    for query in ("replaced_stays", "remove_empty_stays", "end_stays", "resumed_stays", "resume_stays"):
+        engine.execute(sql_text(f"steps/segments/{query}.sql"), at)
+    engine.execute(
+        sql_text("steps/segments/begin_stays.sql"),
+        {**at, "run_id": run.run_id},
+    )
+    engine.execute(
+        sql_text("steps/segments/count_transitions.sql"), {**where, "run_id": run.run_id, "as_of": run.as_of}
+    )
+    return int(
+        engine.value("select count(*) from moves where from_segment_id is not null and to_segment_id is not null")
+    )
+
+
+def record_model(
+    engine: Engine,
+    run: Run,
+    plan: SegmentationPlan,
+    segmentation: Segmentation,
+    placed: Placed,
+    version: int,
+) -> None:
+    """Add a new model and what became of the segments before it."""
+    algorithm = "rules"
+    inputs: list[str] = []
+    if isinstance(segmentation, ClusterSegmentation):
+        algorithm, inputs = segmentation.algorithm, [str(one) for one in segmentation.inputs]
+    parameters = placed.model.to_json() if placed.model else json.dumps({"sql": plan.definition["sql"]})
+    engine.execute(
+        "insert into segments.model values ($segmentation, $version, $algorithm, $parameters, $inputs, "
+        "$fitted_at, $as_of, $seed, $users)",
+        {
+            "segmentation": plan.name,
+            "version": version,
+            "algorithm": algorithm,
+            "parameters": parameters,
+            "inputs": json.dumps({"inputs": inputs, "definition": dict(plan.definition)}, sort_keys=True),
+            "fitted_at": run.started_at,
+            "as_of": run.as_of,
+            "seed": run.seed,
+            "users": len(placed.labels) if placed.model is None else placed.model.fit_user_count,
+        },
+    )
+    for line in placed.lineage:
+        engine.execute(
+            "insert into segments.lineage values ($segmentation, $version, $old, $new, $relation, $overlap)",
+            {
+                "segmentation": plan.name,
+                "version": version,
+                "old": line.from_segment_id,
+                "new": line.to_segment_id,
+                "relation": line.relation,
+                "overlap": line.overlap,
+            },
+        )
+
+
+def record_profile(engine: Engine, name: str, placed: Placed, readable: Readable) -> tuple[FeatureProfile, ...]:
+    """Replace the profiles of one segmentation; return them."""
+    profile = segment_profile(readable.values, placed.labels, len(placed.segment_ids))
+    engine.execute("delete from segments.profile where segmentation = $name", {"name": name})
+    rows = pa.table(
+        {
+            "segmentation": pa.array([name] * len(profile), pa.string()),
+            "segment_id": pa.array([placed.segment_ids[row.segment] for row in profile], pa.string()),
+            "feature": pa.array([row.feature for row in profile], pa.string()),
+            **{
+                measure: pa.array([getattr(row, measure) for row in profile], kind)
+                for measure, kind in [
+                    ("user_count", pa.int64()),
+                    *((m, pa.float64()) for m in ("mean", "median", "p10", "p90", "overall_mean", "lift", "z")),
+                    ("rank", pa.int32()),
+                ]
+            },
+        }
+    )
+    with engine.registered("profile_rows", rows):
+        engine.execute("insert into segments.profile by name select * from profile_rows")
+    return profile
+
+
+def name_segments(
+    engine: Engine, name: str, placed: Placed, readable: Readable, *, fitted: bool
+) -> dict[str, SegmentName]:
+    """Return the name of each segment in use: the one a person gave it, else its rule's, else the one it has.
+
+    Segments of a new model are named by what sets them apart; one whose id went on keeps its name as long as the
+    model stays.
+    """
+    given = dict(engine.rows("select segment_id, segment_name from sqlseg.segment_name"))
+    current = dict(
+        engine.rows(
+            "select segment_id, segment_name from segments.segment where segmentation = $name and retired_at is null",
+            {"name": name},
+        )
+    )
+    keep = dict(placed.names)
+    if not fitted and placed.model is not None:
+        keep.update({segment: current[segment] for segment in placed.segment_ids if segment in current})
+    keep.update({segment: text for segment, text in given.items() if segment in placed.segment_ids})
+    shares = placed.sizes() / max(len(placed.labels), 1)
+    standing = segment_standing(readable.values, placed.labels, len(placed.segment_ids))
+    positions = {number: keep[segment] for number, segment in enumerate(placed.segment_ids) if segment in keep}
+    names = segment_names(standing, readable.phrases, shares, positions)
+    return dict(zip(placed.segment_ids, names, strict=True))
+
+
+def record_membership(
+    engine: Engine,
+    run: Run,
+    name: str,
+    placed: Placed,
+    names: Mapping[str, SegmentName],
+    profile: Sequence[FeatureProfile],
+    readable: Readable,
+    version: int,
+    rule: str | None,
+) -> None:
+    """Replace the memberships of one segmentation, and bring its segments up to date."""
+    sizes = placed.sizes()
+    standing = segment_standing(readable.values, placed.labels, len(placed.segment_ids))
+    revenue = _revenue_shares(engine, placed)
+    rows = pa.table(
+        {
+            "segment_id": pa.array(placed.segment_ids, pa.string()),
+            "segment_name": pa.array([names[segment].text for segment in placed.segment_ids], pa.string()),
+            "description": pa.array(
+                [
+                    segment_description(
+                        number,
+                        names[segment],
+                        profile,
+                        standing,
+                        share=float(sizes[number]) / max(len(placed.labels), 1),
+                        revenue_share=revenue[number],
+                        titles=readable.titles,
+                    )
+                    for number, segment in enumerate(placed.segment_ids)
+                ],
+                pa.string(),
+            ),
+            "rule_sql": pa.array(
+                [_rule_of(rule, placed.names[segment]) if rule else None for segment in placed.segment_ids],
+                pa.string(),
+            ),
+        }
+    )
+    with engine.registered("segment_rows", rows):
+        engine.execute("create or replace temp table segment_names as select * from segment_rows")
+    engine.execute("delete from segments.membership where segmentation = $name", {"name": name})
+    engine.execute(
+        sql_text("steps/segments/insert_membership.sql"),
+        {"segmentation": name, "as_of": run.as_of, "model_version": version},
+    )
+    engine.execute(sql_text("steps/segments/segment_sizes.sql"), {"segmentation": name})
+    engine.execute(sql_text("steps/segments/retire_segments.sql"), {"segmentation": name, "now": run.started_at})
+    engine.execute(sql_text("steps/segments/add_segments.sql"), {"segmentation": name, "now": run.started_at})
+    engine.execute(sql_text("steps/segments/update_segments.sql"))
+
+
+def _rule_of(rule: str, segment_name: str) -> str:
+    text = segment_name.replace("'", "''")
+    return f"select user_id from (\n{rule.strip()}\n) where segment_name = '{text}'"
+
+
+def _revenue_shares(engine: Engine, placed: Placed) -> list[float | None]:
+    rows = engine.table("select revenue from user_revenue order by user_id")
+    revenue = rows["revenue"].to_numpy()
+    total = float(revenue.sum())
+    if total <= 0:
+        return [None] * len(placed.segment_ids)
+    sums = np.bincount(placed.labels, weights=revenue, minlength=len(placed.segment_ids))
+    return [float(part) / total for part in sums]
+
+
+def record_daily(engine: Engine, run: Run, name: str) -> None:
+    """Replace the daily activity of one segmentation. Reads the temp tables user_days and first_days."""
+    engine.execute("delete from segments.daily where segmentation = $name", {"name": name})
+    engine.execute(sql_text("steps/segments/stays_by_day.sql"), {"segmentation": name, "timezone": run.timezone})
+    engine.execute(sql_text("steps/segments/insert_daily.sql"), {"segmentation": name, "as_of": run.as_of})
+
+
+def record_measures(engine: Engine, run: Run, name: str, placed: Placed) -> None:
+    """Add the measures and, where users were placed by an earlier model, the drift of its inputs."""
+    for metric, value in (placed.metrics or {}).items():
+        engine.execute(
+            "insert into segments.metric values ($run_id, $as_of, $name, $metric, $value)",
+            {"run_id": run.run_id, "as_of": run.as_of, "name": name, "metric": metric, "value": value},
+        )
+    for row in placed.drift:
+        engine.execute(
+            "insert into segments.drift values ($run_id, $as_of, $name, $feature, $psi, $ks, $status)",
+            {
+                "run_id": run.run_id,
+                "as_of": run.as_of,
+                "name": name,
+                "feature": row.feature,
+                "psi": row.psi,
+                "ks": row.ks,
+                "status": row.status,
+            },
+        )
+
+
+def record_segmentation(
+    engine: Engine,
+    run: Run,
+    name: str,
+    segmentation: Segmentation,
+    placed: Placed,
+    version: int,
+    fitted_at: datetime,
+) -> None:
+    """Replace the row that sums a segmentation up."""
+    algorithm: str | None = None
+    inputs: list[str] = []
+    if isinstance(segmentation, ClusterSegmentation):
+        algorithm, inputs = segmentation.algorithm, [str(one) for one in segmentation.inputs]
+    engine.execute("delete from segments.segmentation where segmentation = $name", {"name": name})
+    engine.execute(
+        "insert into segments.segmentation values ($name, $kind, $algorithm, $version, $inputs, $segments, $users, "
+        "$as_of, $data_through, $fitted_at, $refreshed_at, 'ready')",
+        {
+            "name": name,
+            "kind": segmentation.kind,
+            "algorithm": algorithm,
+            "version": version,
+            "inputs": json.dumps(inputs),
+            "segments": len(placed.segment_ids),
+            "users": len(placed.labels),
+            "as_of": run.as_of,
+            "data_through": run.data_through,
+            "fitted_at": fitted_at,
+            "refreshed_at": run.started_at,
+        },
+    )
+
+
+def create_users_view(engine: Engine, name: str, views: Sequence[View]) -> None:
+    """Make `segments.<name>_users`: every user's segment beside the readable features, for charts."""
+    columns = ["m.user_id", "m.segment_id", "m.segment_name", "m.confidence", "m.member_since"]
+    described = {
+        "user_id": "The user.",
+        "segment_id": "The segment.",
+        "segment_name": "The name of the segment.",
+        "confidence": "0 to 1: how clearly the user belongs to the segment.",
+        "member_since": "When the current stay began (UTC).",
+    }
+    joins = []
+    for number, view in enumerate(views):
+        joins.append(f"left join sqlseg.{view.table} as f{number} on f{number}.user_id = m.user_id")
+        for column in numeric_columns(engine, view):
+            feature = f"{view.name}__{column}"
+            columns.append(f"f{number}.{quoted(column)} as {quoted(feature)}")
+            described[feature] = view.column(column).description
+    relation = f"segments.{quoted(name + '_users')}"
+    engine.execute(
+        f"create or replace view {relation} as select {', '.join(columns)} from segments.membership as m "
+        f"{' '.join(joins)} where m.segmentation = '{name}'"
+    )
+    comment_on(engine, "view", relation, f"Users of the segmentation {name} with their features.", described)

@@ -1,0 +1,417 @@
+"""Carries out a plan from the sources to the published file: all of it, or nothing."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from sqlseg import __version__
+from sqlseg.engine.duckdb import Engine, duckdb_version
+from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
+from sqlseg.errors import SqlsegError
+from sqlseg.events.staging import Changes, Staged, changes_since, drop_staged, keep_attributes, stage_events
+from sqlseg.publish.contents import published_relations
+from sqlseg.publish.snapshot import publish_snapshot
+from sqlseg.workflow import steps
+from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
+from sqlseg.workflow.checking import run_checks
+from sqlseg.workflow.locking import check_lock, lock_new_versions
+from sqlseg.workflow.narration import Clock, Narrator
+from sqlseg.workflow.plan import Plan, Refit, make_plan
+from sqlseg.workflow.project import Project, open_project
+from sqlseg.workflow.recording import Run
+from sqlseg.workflow.state import (
+    LastRefresh,
+    begin_run,
+    last_refresh,
+    models_in_use,
+    next_run_id,
+    remember_refresh,
+    update_run,
+)
+
+
+class NoEventsBefore(SqlsegError):
+    """Every usable event lies at or after as_of."""
+
+    def __init__(self, as_of: datetime, newest: datetime) -> None:
+        super().__init__(
+            f"No event is before --as-of {as_of} UTC; the newest is at {newest} UTC.",
+            hint="Leave --as-of out to take the first midnight after the newest event.",
+        )
+
+
+class UnknownSegmentation(SqlsegError):
+    """A command names a segmentation that sqlseg.toml does not have."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"No segmentation named {name!r} in sqlseg.toml.", hint=f"Choose one of: {', '.join(known)}.")
+
+
+class Interrupted(SqlsegError):
+    """Somebody stopped the command."""
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted; the warehouse and the published file are as they were.")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks of one refresh."""
+
+    as_of: str | None = None
+    refit: Refit | None = None
+    segmentation: str | None = None
+    full: bool = False
+    require_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Move:
+    """Users who go from one segment to another; None stands for not being there."""
+
+    segmentation: str
+    from_segment: str | None
+    to_segment: str | None
+    cause: str
+    user_count: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a refresh did, or a plan found that it would do."""
+
+    run_id: str
+    plan: Plan
+    users_total: int
+    users_embedded: int
+    users_moved: int
+    provider: str | None
+    moves: tuple[Move, ...]
+    published: Path | None
+    seconds: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Stopwatch:
+    """Seconds by step, and the narrator told of each."""
+
+    narrator: Narrator
+    clock: Clock
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def step(self, name: str, title: str) -> Iterator[None]:
+        started = self.clock.seconds()
+        with self.narrator.step(title):
+            yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + self.clock.seconds() - started, 3)
+
+
+def open_warehouse(project: Project, *, read_only: bool = False) -> Engine:
+    """Open the project's working database, made ready to use; sources are not attached yet.
+
+    Raises DatabaseLocked where another process holds it, DatabaseDamaged, or NewerWarehouse.
+    """
+    settings = project.settings.warehouse
+    settings.path.parent.mkdir(parents=True, exist_ok=True)
+    engine = Engine.open(
+        settings.path, read_only=read_only, threads=settings.threads, memory_limit=settings.memory_limit
+    )
+    try:
+        if not read_only:
+            with engine.transaction():
+                prepare_warehouse(engine)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def _attach(engine: Engine, project: Project) -> None:
+    attach_sources(
+        engine,
+        {alias: Source(alias, source.type, source.path) for alias, source in project.settings.sources.items()},
+    )
+
+
+def _stage(engine: Engine, project: Project, started_at: datetime) -> tuple[Staged, str]:
+    """Stage the events and replace the attributes; return what was staged and a fingerprint of it all."""
+    settings = project.settings.events
+    staged = stage_events(
+        engine,
+        settings.sql,
+        project.directory,
+        exported_at=settings.exported_at or started_at,
+        max_quantity=settings.max_quantity,
+    )
+    parts = [staged.fingerprint]
+    for kind in ("users", "items"):
+        path = project.directory / "sql" / f"{kind}.sql"
+        keep_attributes(engine, kind, path if path.is_file() else None, project.directory)
+        parts.append(str(engine.value(f"select count(*) || '/' || coalesce(sum(hash(t)), 0) from sqlseg.{kind} as t")))
+    return staged, " ".join(parts)
+
+
+def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator, *, dry: bool = False) -> Outcome:
+    """Bring a project's segment tables up to date and publish them; with `dry`, find out what that would do.
+
+    Everything in the warehouse happens in one transaction, and the published file is replaced in one step after it:
+    a refresh that fails or is killed leaves both as they were. Raises SqlsegError.
+    """
+    project = open_project(directory)
+    check_lock(project)
+    if options.segmentation is not None and options.segmentation not in project.settings.segmentations:
+        raise UnknownSegmentation(options.segmentation, list(project.settings.segmentations))
+    if dry and not project.settings.warehouse.path.is_file():
+        engine = Engine.open(None, threads=project.settings.warehouse.threads)
+        prepare_warehouse(engine)
+    else:
+        engine = open_warehouse(project)
+    with engine:
+        try:
+            _attach(engine, project)
+            return _refresh(engine, project, options, clock, narrator, dry=dry)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
+class _DryRun(Exception):
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+def _refresh(
+    engine: Engine, project: Project, options: Options, clock: Clock, narrator: Narrator, *, dry: bool
+) -> Outcome:
+    started_at = clock.now()
+    run_id = next_run_id(engine, started_at)
+    stopwatch = _Stopwatch(narrator, clock)
+    if not dry:
+        begin_run(engine, run_id, started_at)
+    try:
+        with engine.transaction():
+            outcome = _carry_out(engine, project, options, run_id, started_at, clock, stopwatch)
+            if dry:
+                raise _DryRun(outcome)
+    except _DryRun as done:
+        return done.outcome
+    except (Exception, KeyboardInterrupt) as error:
+        if not dry:
+            _record_failure(engine, run_id, clock, error)
+        raise
+    return _publish(engine, project, outcome, clock, stopwatch)
+
+
+def _record_failure(engine: Engine, run_id: str, clock: Clock, error: BaseException) -> None:
+    message = "Interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
+    try:
+        update_run(engine, run_id, {"status": "failed", "finished_at": clock.now(), "error": message})
+    except SqlsegError as second:
+        # On a full disk the record cannot be written either; the next refresh closes it.
+        error.add_note(f"The failure could not be recorded: {second}")
+
+
+def _carry_out(
+    engine: Engine,
+    project: Project,
+    options: Options,
+    run_id: str,
+    started_at: datetime,
+    clock: Clock,
+    stopwatch: _Stopwatch,
+) -> Outcome:
+    settings = project.settings.project
+    last, models = last_refresh(engine), models_in_use(engine)
+    with stopwatch.step("events", "Reading the sources"):
+        staged, source_fingerprint = _stage(engine, project, started_at)
+        changes = changes_since(engine, last.data_through) if last else Changes(staged.accepted, 0, 0, 0)
+    _tell_of_events(stopwatch.narrator, staged)
+    asked = None if options.as_of is None else parse_as_of(options.as_of, settings.timezone)
+    as_of = resolve_as_of(asked, staged.newest, settings.timezone, last.as_of if last else None)
+    data_through = engine.value(
+        "select max(event_time) from staged_events where reason is null and event_time < $as_of "
+        "and rowid not in (select row_number from duplicate_events)",
+        {"as_of": as_of},
+    )
+    if data_through is None:
+        raise NoEventsBefore(as_of, staged.newest)
+
+    def plan_for(drifted: Mapping[str, str]) -> Plan:
+        return make_plan(
+            project,
+            staged=staged,
+            source_fingerprint=source_fingerprint,
+            changes=changes,
+            as_of=as_of,
+            data_through=data_through,
+            last=last,
+            models=models,
+            statistics_there=frozenset(
+                f"stats.{row[0]}"
+                for row in engine.rows(
+                    "select table_name from duckdb_tables() "
+                    "where database_name = current_database() and schema_name = 'stats'"
+                )
+            ),
+            only=options.segmentation,
+            refit=options.refit,
+            full=options.full,
+            drifted=drifted,
+        )
+
+    plan = plan_for({})
+    run = Run(run_id, as_of, data_through, started_at, settings.timezone, settings.seed)
+    if plan.kind == "noop":
+        drop_staged(engine)
+        users = int(engine.value("select count(*) from sqlseg.population"))
+        _complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
+        return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
+    threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
+    work = steps.Work(engine, project, plan, run, last, models, stopwatch.narrator, options.require_gpu, threads)
+    with stopwatch.step("events", "Keeping the events"):
+        steps.accept_events(work)
+        drop_staged(engine)
+    before = _compute(work, stopwatch)
+    with stopwatch.step("segments", "Placing users in segments"):
+        drifted = steps.place_everyone(work)
+    if drifted:
+        work.plan = plan_for(drifted)
+        before = _compute(work, stopwatch)
+        with stopwatch.step("segments", "Fitting anew what has drifted"):
+            steps.place_everyone(work)
+    with stopwatch.step("tables", "Writing the segment tables"):
+        steps.record_everything(work, before)
+        steps.remove_dropped(work)
+        steps.create_public_views(work)
+    with stopwatch.step("checks", "Checking the result"):
+        run_checks(work)
+    for name, placed in work.placed.items():
+        for note in placed.notes:
+            stopwatch.narrator.note(f"{name}: {note}")
+    remember_refresh(engine, LastRefresh(run_id, as_of, data_through, source_fingerprint, work.plan.definition))
+    moves = _moves(engine, run_id)
+    _complete_run(
+        engine,
+        run,
+        work.plan,
+        clock,
+        {
+            "kind": work.plan.kind,
+            "users_total": len(work.users),
+            "users_embedded": work.users_embedded,
+            "users_moved": work.users_moved,
+            "provider": work.provider,
+            "seconds": json.dumps(stopwatch.seconds),
+        },
+    )
+    return Outcome(
+        run_id,
+        work.plan,
+        len(work.users),
+        work.users_embedded,
+        work.users_moved,
+        work.provider,
+        moves,
+        None,
+        stopwatch.seconds,
+    )
+
+
+def _compute(work: steps.Work, stopwatch: _Stopwatch) -> steps.Before:
+    """Compute the inputs as of now, and where moves may have several causes as of the last refresh as well."""
+    before: steps.Before = {}
+    with stopwatch.step("features", "Computing features and embeddings"):
+        steps.renew_statistics(work)
+        if work.plan.look_back:
+            before = steps.look_back(work)
+        work.users = steps.compute_inputs(work, work.moment)
+    return before
+
+
+def _tell_of_events(narrator: Narrator, staged: Staged) -> None:
+    refused = sum(staged.rejected.values())
+    if refused:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in staged.rejected.items())
+        narrator.note(f"{refused:,} of {staged.rows_read:,} source rows cannot be used ({reasons}).")
+    if staged.ignored_columns:
+        narrator.note(f"Columns of the source that no canonical event has: {', '.join(staged.ignored_columns)}.")
+
+
+def _complete_run(engine: Engine, run: Run, plan: Plan, clock: Clock, values: Mapping[str, object]) -> None:
+    engine.execute(
+        "insert into segments.run (run_id, started_at) select $run_id, $started_at "
+        "where $run_id not in (select run_id from segments.run)",
+        {"run_id": run.run_id, "started_at": run.started_at},
+    )
+    update_run(
+        engine,
+        run.run_id,
+        {
+            "status": "done",
+            "finished_at": clock.now(),
+            "as_of": run.as_of,
+            "data_through": run.data_through,
+            "events_total": plan.staged.accepted,
+            "events_new": plan.changes.events_new,
+            "events_rejected": sum(plan.staged.rejected.values()),
+            "users_touched": plan.changes.users_touched,
+            "versions": json.dumps(_versions(plan)),
+            **values,
+        },
+    )
+
+
+def _versions(plan: Plan) -> dict[str, str]:
+    libraries = ("sqlglot", "numpy", "scikit-learn", "pyarrow")
+    return {
+        "sqlseg": __version__,
+        "duckdb": duckdb_version(),
+        **{name: package_version(name) for name in libraries},
+        **{view.relation: view.ref for view in plan.views},
+    }
+
+
+def _moves(engine: Engine, run_id: str) -> tuple[Move, ...]:
+    rows = engine.rows(
+        "select t.segmentation, f.segment_name, s.segment_name, t.cause, t.user_count from segments.transition as t "
+        "left join segments.segment as f on f.segment_id = t.from_segment_id "
+        "left join segments.segment as s on s.segment_id = t.to_segment_id "
+        "where t.run_id = $run_id order by t.user_count desc, 1, 2, 3, 4",
+        {"run_id": run_id},
+    )
+    return tuple(Move(*row) for row in rows)
+
+
+def _publish(engine: Engine, project: Project, outcome: Outcome, clock: Clock, stopwatch: _Stopwatch) -> Outcome:
+    """Replace the published file, unless nothing is new and it holds the last refresh already."""
+    path = project.settings.warehouse.published
+    if outcome.plan.kind == "noop" and published_run(path) == _last_run_id(engine):
+        return outcome
+    with stopwatch.step("publish", "Publishing"):
+        publish_snapshot(engine, path, published_relations(engine, list(project.settings.segmentations)))
+    update_run(engine, outcome.run_id, {"seconds": json.dumps(stopwatch.seconds), "finished_at": clock.now()})
+    added = lock_new_versions(project)
+    notes = (f"features.lock now holds {', '.join(added)}.",) if added else ()
+    return Outcome(**{**vars(outcome), "published": path, "seconds": stopwatch.seconds, "notes": notes})
+
+
+def _last_run_id(engine: Engine) -> str | None:
+    state = last_refresh(engine)
+    return state.run_id if state else None
+
+
+def published_run(path: Path) -> str | None:
+    """Return the refresh that a published file holds, or None where there is no such file that opens."""
+    if not path.is_file():
+        return None
+    try:
+        with Engine.open(path, read_only=True) as reader:
+            run_id = reader.value("select max(run_id) from segments.run where status = 'done' and kind <> 'noop'")
+    except SqlsegError:
+        return None
+    return None if run_id is None else str(run_id)

@@ -1,0 +1,291 @@
+"""Places every user in a segment: by a new model, by the one in use, or by a rule."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sqlseg import sqltext
+from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.errors import QueryFailed
+from sqlseg.errors import SqlsegError
+from sqlseg.insight.quality import segment_quality
+from sqlseg.segments.assignment import NOBODY, Assignment
+from sqlseg.segments.blocks import Block, IntArray
+from sqlseg.segments.choice_of_k import Trial
+from sqlseg.segments.drift import Drift
+from sqlseg.segments.identity import Lineage, match_segments, next_segment_number
+from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model
+from sqlseg.settings import ClusterSegmentation, RulesSegmentation
+from sqlseg.workflow.project import Project
+
+UNASSIGNED = "Unassigned"
+"""The segment of users that a rule says nothing about."""
+
+
+class RuleFailed(SqlsegError):
+    """The SQL of a rule segmentation does not run, or does not give one segment a user."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a segmentation puts its users. Arrays have one row a user, all in the same order.
+
+    `segment_ids` are the segments in use; `labels` and `runner_up` (-1 for none) number them. `names` holds the
+    names that a rule gives; those of clusters are made from their profile. `model` is None for rules.
+    """
+
+    segment_ids: tuple[str, ...]
+    labels: IntArray
+    runner_up: IntArray
+    distance: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    model: ClusterModel | None
+    names: Mapping[str, str]
+    lineage: tuple[Lineage, ...] = ()
+    metrics: Mapping[str, float] | None = None
+    drift: tuple[Drift, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def sizes(self) -> IntArray:
+        """Return the number of users of each segment in use."""
+        return np.bincount(self.labels, minlength=len(self.segment_ids)).astype(np.int64)
+
+    def table(self, users: NDArray[Any], causes: NDArray[Any]) -> pa.Table:
+        """Return one row a user, as the SQL of this step reads it under the name `assigned`."""
+        ids = np.array([*self.segment_ids, None], dtype=object)
+        none = np.isnan(self.distance)
+        return pa.table(
+            {
+                "user_id": pa.array(users, pa.string()),
+                "segment_id": pa.array(ids[self.labels], pa.string()),
+                "runner_up_segment_id": pa.array(ids[self.runner_up], pa.string()),
+                "distance": pa.array(self.distance, pa.float64(), mask=none),
+                "confidence": pa.array(self.confidence, pa.float64()),
+                "cause": pa.array(causes, pa.string()),
+            }
+        )
+
+
+def previous_segments(engine: Engine, segmentation: str) -> dict[str, str]:
+    """Return the segment of each user as the last refresh left it."""
+    return dict(
+        engine.rows(
+            "select user_id, segment_id from segments.membership_history "
+            "where segmentation = $name and valid_to is null",
+            {"name": segmentation},
+        )
+    )
+
+
+def segment_ids_ever(engine: Engine, segmentation: str) -> list[str]:
+    """Return every id that was ever given out, those of retired segments too."""
+    return [
+        row[0]
+        for row in engine.rows(
+            "select segment_id from segments.segment where segmentation = $name", {"name": segmentation}
+        )
+    ]
+
+
+def fit_segments(
+    engine: Engine,
+    name: str,
+    segmentation: ClusterSegmentation,
+    seed: int,
+    users: NDArray[Any],
+    blocks: Sequence[Block],
+    previous: Mapping[str, str],
+) -> Placed:
+    """Find the segments anew, and give them the ids of the old ones whose users they hold."""
+    old_ids = sorted(set(previous.values()))
+    numbers = {segment: number for number, segment in enumerate(old_ids)}
+    previous_labels = np.array([numbers.get(previous.get(user, ""), NOBODY) for user in users], dtype=np.int64)
+    result = fit_cluster_model(
+        blocks,
+        FitSettings(
+            k=segmentation.k,
+            k_min=segmentation.k_min,
+            k_max=segmentation.k_max,
+            seed=seed,
+            algorithm=segmentation.algorithm,
+            weights=segmentation.weights,
+        ),
+        previous_labels if old_ids else None,
+    )
+    matching = match_segments(
+        name,
+        np.array(list(previous), dtype=object),
+        list(previous.values()),
+        users,
+        result.assignment.labels,
+        new_count=len(result.model.centers),
+        next_number=next_segment_number(name, segment_ids_ever(engine, name)),
+        live_ids=old_ids,
+    )
+    model = result.model.with_segment_ids(matching.segment_ids)
+    stability = next((t.stability for t in result.tried if t.k == len(model.centers)), None)
+    metrics = segment_quality(model, blocks, result.assignment, seed=seed, stability=stability)
+    return _placed(
+        model,
+        result.assignment,
+        metrics={**metrics, **_tried(result.tried)},
+        lineage=matching.lineage,
+        notes=result.notes,
+    )
+
+
+def assign_segments(model_json: str, blocks: Sequence[Block], seed: int) -> Placed:
+    """Place users with the model in use, and measure how far its inputs have moved since it was fitted."""
+    model = ClusterModel.from_json(model_json)
+    assignment = model.score(blocks)
+    metrics = segment_quality(model, blocks, assignment, seed=seed)
+    return _placed(model, assignment, metrics=metrics, drift=model.drift(blocks))
+
+
+def _placed(model: ClusterModel, assignment: Assignment, **rest: Any) -> Placed:
+    return Placed(
+        model.segment_ids,
+        assignment.labels,
+        assignment.runner_up,
+        assignment.distance,
+        assignment.confidence,
+        model,
+        {},
+        **rest,
+    )
+
+
+def _tried(trials: Sequence[Trial]) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for trial in trials:
+        for measure in ("recurrence", "stability", "silhouette", "calinski_harabasz", "davies_bouldin", "inertia"):
+            value = getattr(trial, measure)
+            if value is not None:
+                values[f"{measure}[k={trial.k}]"] = value
+        values[f"smallest_share[k={trial.k}]"] = trial.smallest_share
+    return values
+
+
+def model_in_use(engine: Engine, segmentation: str, version: int) -> str:
+    """Return the stored model as JSON."""
+    text = engine.value(
+        "select parameters from segments.model where segmentation = $name and model_version = $version",
+        {"name": segmentation, "version": version},
+    )
+    return str(text)
+
+
+def moved_inputs(drift: Sequence[Drift], share: float = 0.25) -> str | None:
+    """Say why a model should be fitted again, or return None while its inputs still look as they did.
+
+    It should where at least a quarter of the inputs have shifted, each by a PSI above 0.25, the usual rule of
+    thumb for a major change; one input alone moves for reasons of its own.
+    """
+    shifted = [row for row in drift if row.status == "shift"]
+    if not drift or len(shifted) < max(1.0, share * len(drift)):
+        return None
+    worst = sorted(shifted, key=lambda row: -row.psi)[:3]
+    told = ", ".join(f"{row.feature} (PSI {row.psi:.2f})" for row in worst)
+    return f"{len(shifted)} of {len(drift)} inputs have shifted since the fit, most of all {told}"
+
+
+def rule_segments(
+    engine: Engine, project: Project, name: str, segmentation: RulesSegmentation, users: NDArray[Any]
+) -> Placed:
+    """Run a rule over the features computed in this refresh; users it does not name are `Unassigned`.
+
+    A segment keeps its id for as long as the rule calls it by the same name. Raises RuleFailed.
+    """
+    path = segmentation.sql
+    rows = _rule_rows(engine, project, segmentation)
+    segment_of: dict[str, str] = {}
+    for user, segment in rows:
+        if user in segment_of:
+            raise RuleFailed(
+                f"{path} puts user {user!r} in two segments: {segment_of[user]!r} and {segment!r}.",
+                hint="Return one row a user: a single CASE expression decides in order.",
+            )
+        segment_of[user] = segment or UNASSIGNED
+    known = set(users)
+    strangers = [user for user in segment_of if user not in known]
+    chosen = [segment_of.get(user, UNASSIGNED) for user in users]
+    notes = []
+    if strangers:
+        notes.append(
+            f"{path.name} names {len(strangers):,} users without an event, such as {strangers[0]!r}: left out."
+        )
+    left = chosen.count(UNASSIGNED)
+    if left:
+        notes.append(f"{path.name} says nothing about {left:,} of {len(users):,} users: they are {UNASSIGNED!r}.")
+    ids = _ids_by_name(engine, name, chosen)
+    position = {segment: number for number, segment in enumerate(ids)}
+    labels = np.array([position[segment] for segment in chosen], dtype=np.int64)
+    shares = np.bincount(labels, minlength=len(ids)) / max(len(users), 1)
+    return Placed(
+        tuple(ids.values()),
+        labels,
+        np.full(len(users), NOBODY, dtype=np.int64),
+        np.full(len(users), np.nan),
+        np.ones(len(users)),
+        None,
+        {segment_id: segment for segment, segment_id in ids.items()},
+        metrics={
+            "segment_count": float(len(ids)),
+            "smallest_share": float(shares.min()),
+            "largest_share": float(shares.max()),
+        },
+        notes=tuple(notes),
+    )
+
+
+def _rule_rows(engine: Engine, project: Project, segmentation: RulesSegmentation) -> list[tuple[str, str | None]]:
+    path = segmentation.sql
+    tree = sqltext.parse_select(path.read_text(encoding="utf-8"), path)
+    tables: dict[str, str] = {}
+    project.views_read_by_rules(segmentation)
+    for table in sqltext.base_tables(tree):
+        read = sqltext.table_name(table)
+        schema, _, relation = read.rpartition(".")
+        view = project.readable_by_rules(schema, relation)
+        if view is None:
+            tables[read] = f"sqlseg.{read}"
+        else:
+            tables[read] = f"sqlseg.{view.table}" if view.kind == "features" else view.relation
+    text = sqltext.to_sql(sqltext.bind(tree, tables, {}))
+    try:
+        columns = {column.lower() for column in engine.describe(text)}
+        if not {"user_id", "segment_name"} <= columns:
+            raise RuleFailed(
+                f"{path} returns {', '.join(sorted(columns))}.", hint="Return two columns: user_id and segment_name."
+            )
+        return engine.rows(
+            f"select user_id::varchar, nullif(trim(segment_name::varchar), '') from (\n{text}\n) "
+            "where user_id is not null order by 1, 2"
+        )
+    except QueryFailed as error:
+        raise RuleFailed(f"{path}: {error.message.splitlines()[0]}", hint=error.hint) from error
+
+
+def _ids_by_name(engine: Engine, segmentation: str, names: Sequence[str]) -> dict[str, str]:
+    """Return the id of each name that is in use; names seen for the first time get the next numbers, in order."""
+    given = dict(
+        engine.rows(
+            "select rule_name, segment_id from sqlseg.rule_segment where segmentation = $name", {"name": segmentation}
+        )
+    )
+    number = next_segment_number(segmentation, [*given.values(), *segment_ids_ever(engine, segmentation)])
+    ids: dict[str, str] = {}
+    for name in sorted(set(names)):
+        if name not in given:
+            given[name] = f"{segmentation}-{number}"
+            number += 1
+            engine.execute(
+                "insert into sqlseg.rule_segment values ($segmentation, $rule_name, $segment_id)",
+                {"segmentation": segmentation, "rule_name": name, "segment_id": given[name]},
+            )
+        ids[name] = given[name]
+    return ids

@@ -1,0 +1,105 @@
+"""What the last completed refresh left behind, and how runs are put on record."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlseg.engine.duckdb import Engine
+from sqlseg.workflow.definition import Definition
+
+INTERRUPTED = "The process ended before the refresh was complete; nothing of it was kept."
+
+
+@dataclass(frozen=True)
+class LastRefresh:
+    """The last refresh that changed something; instants are UTC without zone."""
+
+    run_id: str
+    as_of: datetime
+    data_through: datetime
+    source_fingerprint: str
+    definition: Definition
+
+
+@dataclass(frozen=True)
+class ModelInUse:
+    """The model that assigns the users of a segmentation, and what it was made from."""
+
+    version: int
+    definition: Definition
+
+
+def last_refresh(engine: Engine) -> LastRefresh | None:
+    """Return what the last completed refresh recorded, or None before the first one."""
+    row = engine.row(
+        "select run_id, as_of, data_through, source_fingerprint, definition_fingerprint from sqlseg.refresh_state"
+    )
+    if row is None:
+        return None
+    run_id, as_of, data_through, source_fingerprint, definition = row
+    return LastRefresh(run_id, as_of, data_through, source_fingerprint, json.loads(definition))
+
+
+def models_in_use(engine: Engine) -> dict[str, ModelInUse]:
+    """Return the model of each segmentation that has one."""
+    rows = engine.rows("select segmentation, model_version, definition from sqlseg.model_fingerprint")
+    return {name: ModelInUse(version, json.loads(definition)) for name, version, definition in rows}
+
+
+def remember_refresh(engine: Engine, state: LastRefresh) -> None:
+    """Replace what the next refresh compares itself with."""
+    engine.execute("delete from sqlseg.refresh_state")
+    engine.execute(
+        "insert into sqlseg.refresh_state values ($run_id, $as_of, $data_through, $source, $definition)",
+        {
+            "run_id": state.run_id,
+            "as_of": state.as_of,
+            "data_through": state.data_through,
+            "source": state.source_fingerprint,
+            "definition": json.dumps(state.definition, sort_keys=True),
+        },
+    )
+
+
+def remember_model(engine: Engine, segmentation: str, model: ModelInUse) -> None:
+    """Replace the model in use of one segmentation."""
+    engine.execute("delete from sqlseg.model_fingerprint where segmentation = $name", {"name": segmentation})
+    engine.execute(
+        "insert into sqlseg.model_fingerprint values ($name, $version, $definition)",
+        {
+            "name": segmentation,
+            "version": model.version,
+            "definition": json.dumps(model.definition, sort_keys=True),
+        },
+    )
+
+
+def begin_run(engine: Engine, run_id: str, started_at: datetime) -> None:
+    """Record that a refresh is under way, and close the records of those that were killed."""
+    engine.execute(
+        "update segments.run set status = 'failed', error = $error where status = 'running'", {"error": INTERRUPTED}
+    )
+    engine.execute(
+        "insert into segments.run (run_id, status, started_at) values ($run_id, 'running', $started_at)",
+        {"run_id": run_id, "started_at": started_at},
+    )
+
+
+def update_run(engine: Engine, run_id: str, values: Mapping[str, object]) -> None:
+    """Set columns of a run's record."""
+    assignments = ", ".join(f"{column} = ${column}" for column in values)
+    engine.execute(f"update segments.run set {assignments} where run_id = $run_id", {**values, "run_id": run_id})
+
+
+def next_run_id(engine: Engine, started_at: datetime) -> str:
+    """Return a new id that sorts after those of earlier runs: the start to the second and a counter.
+
+    A clock that was set back does not break the order.
+    """
+    newest = engine.value("select max(run_id) from segments.run")
+    stamp = started_at.strftime("%Y%m%dT%H%M%S")
+    if newest is None or newest[: len(stamp)] < stamp:
+        return f"{stamp}-001"
+    head, _, counter = newest.rpartition("-")
+    return f"{head}-{int(counter) + 1:03d}"

@@ -1,0 +1,252 @@
+"""The steps of a refresh, in order; each reads what the ones before left in the warehouse."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlseg.encoders.embedding import embed
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.events.holidays import keep_holidays
+from sqlseg.events.staging import keep_events
+from sqlseg.features.binding import bound_sql
+from sqlseg.resources import sql_text
+from sqlseg.segments.blocks import Block
+from sqlseg.settings import ClusterSegmentation, EncoderSettings, RulesSegmentation
+from sqlseg.workflow import recording
+from sqlseg.workflow.as_of import local
+from sqlseg.workflow.inputs import Readable, read_blocks, read_readable, read_users
+from sqlseg.workflow.materialise import (
+    Moment,
+    compute_features,
+    compute_statistics,
+    create_public_view,
+    keep_population,
+)
+from sqlseg.workflow.narration import Narrator
+from sqlseg.workflow.plan import Plan, SegmentationPlan
+from sqlseg.workflow.project import Project
+from sqlseg.workflow.recording import Run
+from sqlseg.workflow.segmenting import (
+    Placed,
+    assign_segments,
+    fit_segments,
+    model_in_use,
+    moved_inputs,
+    previous_segments,
+    rule_segments,
+)
+from sqlseg.workflow.state import LastRefresh, ModelInUse, remember_model
+
+Before = dict[str, tuple[NDArray[Any], tuple[Block, ...]]]
+"""By segmentation: its users, and its inputs, as of the last refresh."""
+
+
+@dataclass
+class Work:
+    """A refresh under way: what it has been given, and what its steps have found so far."""
+
+    engine: Engine
+    project: Project
+    plan: Plan
+    run: Run
+    last: LastRefresh | None
+    models: Mapping[str, ModelInUse]
+    narrator: Narrator
+    require_gpu: bool
+    threads: int
+    users: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))
+    users_embedded: int = 0
+    provider: str | None = None
+    users_moved: int = 0
+    placed: dict[str, Placed] = field(default_factory=dict)
+
+    @property
+    def moment(self) -> Moment:
+        """As of when this refresh computes."""
+        return Moment(self.plan.as_of, local(self.plan.as_of, self.run.timezone))
+
+    def moment_of_last(self) -> Moment:
+        """As of when the refresh before computed, with all that is known of that time by now."""
+        assert self.last is not None
+        through = self.last.data_through.isoformat(sep=" ")
+        return Moment(
+            self.last.as_of,
+            local(self.last.as_of, self.run.timezone),
+            f"(select * from sqlseg.events where event_time <= timestamp '{through}')",
+        )
+
+
+def accept_events(work: Work) -> None:
+    """Put the staged events in use, with the holidays of their years."""
+    keep_events(work.engine, run_id=work.run.run_id, timezone=work.run.timezone)
+    keep_holidays(work.engine, work.project.settings.project.country)
+
+
+def renew_statistics(work: Work) -> None:
+    """Compute the shop-wide tables that are missing or due."""
+    for view in work.plan.statistics():
+        if view.relation in work.plan.renewed_statistics:
+            compute_statistics(work.engine, view, work.moment)
+
+
+def compute_inputs(work: Work, moment: Moment) -> NDArray[Any]:
+    """Compute population, features and embeddings as of a moment; return the users."""
+    engine = work.engine
+    users = keep_population(engine, moment)
+    features = work.plan.features()
+    for done, view in enumerate(features):
+        work.narrator.progress(done, len(features) + len(work.project.encoders))
+        compute_features(engine, view, moment, users)
+    for done, encoder in enumerate(work.project.encoders, start=len(features)):
+        work.narrator.progress(done, len(features) + len(work.project.encoders))
+        sequence = work.project.registry.view("sequences", encoder.manifest.sequence)
+        settings = work.project.settings.encoders.get(encoder.manifest.name, EncoderSettings())
+        result = embed(
+            engine,
+            encoder,
+            f"({bound_sql(sequence, moment.as_of, moment.local_as_of, moment.source)})",
+            "sqlseg.population",
+            everyone=True,
+            embedded_at=work.run.started_at,
+            device="cuda" if work.require_gpu else settings.device,
+            threads=work.threads,
+        )
+        work.users_embedded += result.users_embedded
+        work.provider = result.provider
+    return read_users(engine)
+
+
+def look_back(work: Work) -> Before:
+    """Return users and inputs as of the last refresh, for every cluster segmentation of the plan that was there."""
+    users = compute_inputs(work, work.moment_of_last())
+    before: Before = {}
+    for plan in work.plan.segmentations:
+        segmentation = work.project.settings.segmentations[plan.name]
+        if isinstance(segmentation, ClusterSegmentation) and plan.name in work.models:
+            before[plan.name] = users, read_blocks(work.engine, work.project, segmentation)
+    return before
+
+
+def place_users(work: Work, plan: SegmentationPlan) -> Placed:
+    """Find or apply the segments of one segmentation."""
+    segmentation = work.project.settings.segmentations[plan.name]
+    if isinstance(segmentation, RulesSegmentation):
+        return rule_segments(work.engine, work.project, plan.name, segmentation, work.users)
+    assert isinstance(segmentation, ClusterSegmentation)
+    blocks = read_blocks(work.engine, work.project, segmentation)
+    if plan.action == "fit":
+        previous = previous_segments(work.engine, plan.name)
+        return fit_segments(work.engine, plan.name, segmentation, work.run.seed, work.users, blocks, previous)
+    model = model_in_use(work.engine, plan.name, work.models[plan.name].version)
+    return assign_segments(model, blocks, work.run.seed)
+
+
+def place_everyone(work: Work) -> dict[str, str]:
+    """Fill `work.placed`; return those whose inputs have moved too far from their model, with the reason."""
+    drifted = {}
+    for plan in work.plan.segmentations:
+        placed = place_users(work, plan)
+        reason = moved_inputs(placed.drift) if plan.refit_on_drift else None
+        if reason is not None:
+            drifted[plan.name] = reason
+        work.placed[plan.name] = placed
+    return drifted
+
+
+def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArray[Any]:
+    """Return for each user the cause that a move of this refresh has.
+
+    Late data, definition and model are swapped in first, while time and behaviour stand as at the last refresh: who
+    is in the final segment already then has moved because of them, the others because of what they did since.
+    """
+    placed = work.placed[plan.name]
+    causes = np.full(len(work.users), "behavior", dtype=object)
+    early = "definition" if plan.redefined else "model" if plan.action == "fit" else "late_data"
+    if placed.model is None:
+        if plan.redefined:
+            causes[:] = early
+        return causes
+    if plan.name not in before:
+        return causes
+    users, blocks = before[plan.name]
+    then = dict(zip(users, placed.model.score(blocks).labels, strict=True))
+    settled = np.array([then.get(user, -1) for user in work.users]) == placed.labels
+    causes[settled] = early
+    return causes
+
+
+def record_everything(work: Work, before: Before) -> None:
+    """Write segments, memberships, history, profiles and measures."""
+    engine, run = work.engine, work.run
+    views = work.plan.features()
+    readable = read_readable(engine, views)
+    engine.execute(sql_text("steps/segments/user_revenue.sql"), {"as_of": run.as_of})
+    engine.execute(sql_text("steps/segments/user_days.sql"), {"as_of": run.as_of})
+    engine.execute(sql_text("steps/segments/first_days.sql"), {"as_of": run.as_of})
+    for done, plan in enumerate(work.plan.segmentations):
+        work.narrator.progress(done, len(work.plan.segmentations))
+        record_one(work, plan, readable, causes_of_moves(work, plan, before))
+    for name in work.project.settings.segmentations:
+        recording.create_users_view(engine, name, views)
+    engine.execute("drop table if exists user_revenue; drop table if exists user_days; drop table if exists first_days")
+
+
+def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: NDArray[Any]) -> None:
+    """Write what one segmentation came to."""
+    engine, run, placed = work.engine, work.run, work.placed[plan.name]
+    segmentation = work.project.settings.segmentations[plan.name]
+    model = work.models.get(plan.name)
+    fitted = plan.action == "fit" or model is None or plan.redefined
+    version = model.version if model and not fitted else (model.version if model else 0) + 1
+    work.users_moved += recording.record_moves(engine, run, plan.name, placed, work.users, causes)
+    if fitted:
+        recording.record_model(engine, run, plan, segmentation, placed, version)
+        remember_model(engine, plan.name, ModelInUse(version, plan.definition))
+    profile = recording.record_profile(engine, plan.name, placed, readable)
+    names = recording.name_segments(engine, plan.name, placed, readable, fitted=fitted)
+    rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
+    recording.record_membership(engine, run, plan.name, placed, names, profile, readable, version, rule)
+    recording.record_daily(engine, run, plan.name)
+    recording.record_measures(engine, run, plan.name, placed)
+    fitted_at: datetime = engine.value(
+        "select fitted_at from segments.model where segmentation = $name and model_version = $version",
+        {"name": plan.name, "version": version},
+    )
+    recording.record_segmentation(engine, run, plan.name, segmentation, placed, version, fitted_at)
+
+
+def create_public_views(work: Work) -> None:
+    """Make the views over the events that people read in the warehouse."""
+    moment = work.moment
+    for view in work.plan.features():
+        in_use = work.project.in_use(view.name).version == view.version
+        create_public_view(work.engine, view, moment.as_of, moment.local_as_of, in_use=in_use)
+
+
+def remove_dropped(work: Work) -> None:
+    """Take out what the settings no longer name: segmentations leave the tables of the present, not the history."""
+    engine, run = work.engine, work.run
+    names = list(work.project.settings.segmentations)
+    stored = [row[0] for row in engine.rows("select segmentation from segments.segmentation order by 1")]
+    for name in stored:
+        if name in names:
+            continue
+        for table in ("segmentation", "membership", "profile", "daily"):
+            engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
+        engine.execute(
+            "update segments.membership_history set valid_to = $through "
+            "where segmentation = $name and valid_to is null",
+            {"name": name, "through": run.data_through},
+        )
+        engine.execute(
+            "update segments.segment set retired_at = $now, user_count = 0, share = 0, revenue = 0, revenue_share = 0 "
+            "where segmentation = $name and retired_at is null",
+            {"name": name, "now": run.started_at},
+        )
+        engine.execute("delete from sqlseg.model_fingerprint where segmentation = $name", {"name": name})
+        engine.execute(f"drop view if exists segments.{quoted(name + '_users')}")
+        work.narrator.note(f"Segmentation {name!r} is no longer in sqlseg.toml: its segments are retired.")
