@@ -45,6 +45,9 @@ class Database(Protocol):
     def execute(self, sql: str, parameters: Any = None) -> None:
         """Run statements."""
 
+    def rows(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Return all rows."""
+
     def value(self, sql: str, parameters: Any = None) -> Any:
         """Return the first column of the first row."""
 
@@ -99,8 +102,7 @@ def embed(
     session = open_session(encoder, device)
     _bind(engine, encoder, sequence_relation, users_relation)
     table = f'embeddings."{encoder.table}"'
-    users = int(engine.value("select count(*) from embed_users"))
-    slices = max(1, -(-users // slice_users))
+    slices = engine.rows(sql_text("steps/embed/slices.sql"), {"slice_users": slice_users})
     known = {
         "model_sha256": encoder.manifest.sha256,
         "provider": session.provider,
@@ -110,8 +112,8 @@ def embed(
     engine.execute(f"create or replace temp view embed_known as select * from {table}")
     embedded = removed = 0
     with encoding_function(engine, session, threads):
-        for number in range(slices):
-            place = {"slice": number, "slices": slices}
+        for first_user, last_user in slices:
+            place = {"first_user": first_user, "last_user": last_user}
             engine.execute(sql_text("steps/embed/slice_tokens.sql"), place)
             engine.execute(sql_text("steps/embed/encode_changed.sql"), known)
             embedded += int(engine.value("select count(*) from embed_output"))
@@ -121,7 +123,7 @@ def embed(
             removed += _delete(engine, table, gone, place)
     if everyone:
         removed += _delete(engine, table, "user_id not in (select user_id from embed_users)", None)
-    engine.execute("drop table embed_input; drop table embed_output; drop view embed_known")
+    engine.execute("drop table if exists embed_input; drop table if exists embed_output; drop view embed_known")
     engine.execute("drop view embed_sequence; drop view embed_users")
     total = int(engine.value(f"select count(*) from {table}"))
     return EmbedResult(encoder.ref, total, embedded, removed, session.provider)

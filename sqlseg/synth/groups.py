@@ -14,8 +14,8 @@ class Group:
     one comes at all. `joined` is the part of the shop's dates in which the users arrive. `buy` is the chance
     that a visit ends in an order; `weekend` that it moves to a weekend; `peak_hour` replaces the shop's own.
     `price_taste` is -1 for the cheapest, 1 for the dearest of several candidates. `season_days` keeps visits
-    within that many days of the shop's seasonal peak. A `timed` group keeps its spacing in a slow shop: its users
-    then joined later instead of coming less often.
+    within that many days of the shop's seasonal peak. A `timed` group keeps its spacing whatever the season, and in a
+    slow shop, where its users joined later instead of coming less often.
     """
 
     name: str

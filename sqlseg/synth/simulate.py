@@ -176,6 +176,7 @@ def _draw_visits(shop: Shop, groups: Sequence[Group], users: _Users, rng: np.ran
     age = run - run[first][user]
     day = users.born[user] + age
     wave = (1 + shop.season * np.cos(2 * np.pi * _season_distance(shop, day) / 365.25)) / (1 + shop.season)
+    wave[_per_user(groups, "timed", users.group)[user] > 0] = 1.0
     width = np.array([np.inf if g.season_days is None else g.season_days for g in groups])[users.group][user]
     keep = (age <= users.active[user]) & (rng.random(len(user)) < wave) & (_season_distance(shop, day) <= width)
     keep |= number == 0

@@ -6,5 +6,5 @@ select
     list(array_value(*columns(* exclude (user_id)))) as tokens,
     count(*)::varchar || '-' || bit_xor(hash(*columns(* exclude (user_id))))::varchar as input_hash
 from embed_sequence
-where hash(user_id) % $slices = $slice
+where user_id between $first_user and $last_user and user_id in (select user_id from embed_users)
 group by user_id

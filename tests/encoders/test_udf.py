@@ -1,0 +1,86 @@
+"""The encoder inside DuckDB."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sqlseg.encoders.batching import encode_ragged
+from sqlseg.encoders.session import EncoderSession
+from sqlseg.encoders.udf import TokenEncoder, encoding_function, sorted_tokens
+from sqlseg.engine.duckdb import Engine
+
+Ragged = tuple[np.ndarray, np.ndarray]
+
+
+@pytest.fixture
+def engine(session: EncoderSession) -> Iterator[Engine]:
+    with Engine.open(None, threads=2) as engine, encoding_function(engine, session, threads=2):
+        yield engine
+
+
+def token_lists(values: np.ndarray, offsets: np.ndarray) -> pa.Array:
+    """Return lists of tokens, each with its position first."""
+    places = np.concatenate([np.arange(1, length + 1) for length in np.diff(offsets)])
+    flat = pa.array(np.column_stack([places, values]).astype(np.float32).ravel())
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.FixedSizeListArray.from_arrays(flat, 28))
+
+
+def test_the_database_gives_what_the_model_gives(engine: Engine, session: EncoderSession, ragged: Ragged) -> None:
+    values, offsets = ragged
+    repeat = 20  # more than one call of 2,048 rows
+    users = pa.table({"user": np.arange(300), "tokens": token_lists(values, offsets)})
+    expected = encode_ragged(values, offsets, session.run, 64)
+    with engine.registered("users", users):
+        found = engine.table(
+            f"select user, embed_tokens(tokens::float[28][]) as e from users, range({repeat}) order by user"
+        )
+    assert (
+        str(found.schema.field("e").type) == "fixed_size_list<l: float>[64]"
+        or found.schema.field("e").type.list_size == 64
+    )
+    for row in range(0, 300 * repeat, 37):
+        answer = found["e"][row].as_py()
+        user = found["user"][row].as_py()
+        if offsets[user] == offsets[user + 1]:
+            assert answer is None
+        else:
+            np.testing.assert_allclose(answer, expected[user], atol=1e-6)
+
+
+def test_null_and_empty_lists_give_null(engine: Engine) -> None:
+    assert engine.rows("select embed_tokens(null), embed_tokens([]::float[28][])") == [(None, None)]
+
+
+def test_tokens_may_come_in_any_order(engine: Engine) -> None:
+    query = "select embed_tokens(list(array_value({}) order by i {})) from range(1, 31) t(i)"
+    columns = ", ".join(["i::float", *(f"sin(i * {column})::float" for column in range(1, 28))])
+    (up,), (down,), (mixed,) = (engine.rows(query.format(columns, way))[0] for way in ("asc", "desc", "* 7 % 31"))
+    assert up == down == mixed
+
+
+def test_of_too_many_tokens_the_newest_count(session: EncoderSession) -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(70, 27)).astype(np.float32)
+    function = TokenEncoder(session)
+    both = function(
+        pa.chunked_array([token_lists(values, np.array([0, 70])), token_lists(values[6:], np.array([0, 64]))])
+    ).to_pylist()
+    np.testing.assert_allclose(both[0], both[1], atol=1e-6)
+
+
+def test_lists_of_lists_and_slices_are_read_too() -> None:
+    lists = pa.array(
+        [[[9.0, 9.0]], [[2.0, 20.0], [1.0, 10.0]], None, [], [[1.0, 5.0]]], pa.list_(pa.list_(pa.float32()))
+    )
+    values, lengths = sorted_tokens(lists.slice(1), 2)
+    assert values.tolist() == [[10.0], [20.0], [5.0]]
+    assert lengths.tolist() == [2, 0, 0, 1]
+
+
+def test_the_function_is_gone_after_the_block(session: EncoderSession) -> None:
+    with Engine.open(None) as engine:
+        for _ in range(2):
+            with encoding_function(engine, session, threads=1):
+                assert engine.value("select embed_tokens(null)") is None
