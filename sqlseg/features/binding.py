@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from sqlglot import exp
+
 from sqlseg import sqltext
 from sqlseg.features.view import BASE_RELATIONS, View
 
@@ -57,7 +59,7 @@ def bound_sql(
     names = [name for name in (*BASE_RELATIONS, *view.depends_on) if name != "events"]
     tables = {"events": cut} | {name: source.relation(name) for name in names}
     functions = {"as_of": sqltext.literal(as_of), "local_as_of": sqltext.literal(local_as_of)}
-    return sqltext.to_sql(sqltext.bind(view.tree, tables, functions), pretty)
+    return sqltext.to_sql(_lower_names(sqltext.bind(view.tree, tables, functions)), pretty)
 
 
 def every_user_sql(
@@ -68,6 +70,15 @@ def every_user_sql(
     columns = ["p.user_id", *(_filled(column.name, column.default) for column in view.values)]
     text = f"SELECT {', '.join(columns)} FROM {source.population} AS p LEFT JOIN ({own}) AS f ON f.user_id = p.user_id"
     return sqltext.to_sql(sqltext.parse_select(text), pretty)
+
+
+def _lower_names(tree: exp.Query) -> exp.Query:
+    """Name the output columns as the view's columns are named: `SELECT USER_ID` gives user_id."""
+    for column in sqltext.output_columns(tree):
+        name = column.output_name
+        if name != name.lower():
+            column.replace(exp.alias_(column.unalias().copy(), name.lower()))
+    return tree
 
 
 def _filled(name: str, default: str | None) -> str:

@@ -185,7 +185,7 @@ def _columns(kind: Kind, path: Path, tree: exp.Query, comments: dict[int, str]) 
         if sqltext.is_star(output):
             problem = "`*` leaves open which columns the view has"
             raise InvalidView(path, sqltext.line_of(output), problem, "List the columns of the last SELECT one by one.")
-        name = output.output_name
+        name = output.output_name.lower()
         if not name:
             problem = f"the column {sqltext.to_sql(output, pretty=False)} has no name"
             raise InvalidView(path, sqltext.line_of(output), problem, "Give it one with AS.")
@@ -193,7 +193,7 @@ def _columns(kind: Kind, path: Path, tree: exp.Query, comments: dict[int, str]) 
         line = sqltext.line_of(named)
         if not _COLUMN_NAME.fullmatch(name) or "__" in name:
             hint = "Features go by <view>__<column>: use lower-case letters, digits and single underscores."
-            raise InvalidView(path, line, f"{name!r} is not a name for a column of a view", hint)
+            raise InvalidView(path, line, f"{output.output_name!r} is not a name for a column of a view", hint)
         if name in columns:
             raise InvalidView(path, line, f"two columns are named {name!r}", "Rename one of them.")
         columns[name] = Column(name, "", line=line)
