@@ -22,7 +22,7 @@ seed = 7
 
 [warehouse]
 path = "warehouse.duckdb"
-published = "published/segments.duckdb"
+published = "published/customer_segments.duckdb"
 memory_limit = "4GB"
 threads = 2
 
@@ -91,7 +91,7 @@ def test_every_documented_setting_is_read(load: Load, shop: Path) -> None:
     )
     assert settings.project.seed == 7
     assert settings.warehouse.path == shop / "warehouse.duckdb"
-    assert settings.warehouse.published == shop / "published/segments.duckdb"
+    assert settings.warehouse.published == shop / "published/customer_segments.duckdb"
     assert (settings.warehouse.memory_limit, settings.warehouse.threads) == ("4GB", 2)
     assert settings.sources["crm"].path == str(shop / "crm.duckdb")
     assert (settings.events.sql, settings.events.paths) == (shop / "sql/events.sql", (shop / "data",))
@@ -361,3 +361,9 @@ def test_each_key_gets_the_line_it_was_written_on(document: dict[str, Any]) -> N
     assert set(lines) == set(paths_of(document))
     for number, name in enumerate(document):
         assert {line for path, line in lines.items() if path[0] == name} == {3 * number + 3}
+
+
+@pytest.mark.parametrize("key", ["path", "published"])
+def test_a_database_file_is_not_called_like_a_schema(load: Load, key: str) -> None:
+    with pytest.raises(InvalidSettings, match=rf"warehouse.{key}: must not be called segments.duckdb"):
+        load(f'[project]\nname = "shop"\n[warehouse]\n{key} = "segments.duckdb"\n')

@@ -87,7 +87,7 @@ def _settings_text(name: str, proposal: Proposal | None) -> str:
         "",
         "[warehouse]",
         'path = "warehouse.duckdb"                # sqlseg alone opens it for writing',
-        'published = "published/segments.duckdb"  # what people and BI tools open, read-only',
+        'published = "published/customer_segments.duckdb"  # what people and BI tools open, read-only',
         '# memory_limit = "4GB"',
         "# threads = 2",
         "",

@@ -91,7 +91,7 @@ def slice_differences(
     ]
     on = " AND ".join(f"w.{quote_if_needed(key)} = s.{quote_if_needed(key)}" for key in view.grain)
     found = engine.rows(f"""
-        WITH whole AS ({whole}), sliced AS ({" UNION ALL ".join(parts)}), compared AS (
+        WITH whole AS ({whole}), sliced AS ({" UNION ALL ".join(f"SELECT * FROM ({part})" for part in parts)}), compared AS (
             SELECT
                 coalesce(w.user_id, s.user_id, '') AS user_id,
                 w.user_id IS NULL OR s.user_id IS NULL AS missing,

@@ -87,8 +87,15 @@ def outputs_of(scope: Scope) -> list[tuple[str, bool]]:
         if isinstance(bare, exp.Star):
             outputs += _star_keys(scope, bare, column.table.lower() if isinstance(column, exp.Column) else "")
         else:
-            outputs.append((column.output_name.lower(), bool(key_sources(scope, column.unalias()))))
+            outputs.append((column.output_name.lower(), _is_key(scope, column.unalias())))
     return outputs
+
+
+def _is_key(scope: Scope, expression: exp.Expr) -> bool:
+    group = scope.select.args.get("group")
+    if isinstance(expression, exp.AnyValue | exp.Min | exp.Max | exp.First):  # of one value, within a group of one user
+        return bool(group and key_sources(scope, expression.this) and groups_by_user(scope, group))
+    return bool(key_sources(scope, expression))
 
 
 def _star_keys(scope: Scope, star: exp.Star, table: str) -> Iterator[tuple[str, bool]]:
@@ -110,8 +117,13 @@ def key_sources(scope: Scope, expression: exp.Expr, aliases: bool = False) -> li
     expression = expression.unnest()
     if isinstance(expression, exp.Cast) and expression.to.this in exp.DataType.TEXT_TYPES:
         return key_sources(scope, expression.this, aliases)
-    if isinstance(expression, exp.Coalesce):
-        parts = [key_sources(scope, part, aliases) for part in (expression.this, *expression.expressions)]
+    if isinstance(expression, exp.Coalesce | exp.Case):
+        if isinstance(expression, exp.Coalesce):
+            branches = [expression.this, *expression.expressions]
+        else:
+            branches = [branch.args["true"] for branch in expression.args["ifs"]]
+            branches += [expression.args["default"]] if expression.args.get("default") else []
+        parts = [key_sources(scope, branch, aliases) for branch in branches]
         return [source for part in parts for source in part] if all(parts) else []
     if not isinstance(expression, exp.Column) or isinstance(expression.this, exp.Star):
         return []
@@ -187,7 +199,9 @@ def compares_users(scope: Scope, query: exp.Expr, rows: Rows) -> bool:
     parent = query.parent
     if isinstance(parent, exp.In) and parent.args.get("query") is query:
         left = parent.this
-    elif isinstance(parent, exp.Any) and isinstance(parent.parent, exp.EQ):
+    elif (isinstance(parent, exp.Any) and isinstance(parent.parent, exp.EQ)) or (
+        isinstance(parent, exp.All) and isinstance(parent.parent, exp.NEQ)
+    ):
         left = parent.parent.this
     else:
         return False

@@ -56,9 +56,19 @@ class WarehouseSettings(Section):
     """`[warehouse]`: the two DuckDB files, and what sqlseg may use of the machine."""
 
     path: OutputFile = Path("warehouse.duckdb")
-    published: OutputFile = Path("published/segments.duckdb")
+    published: OutputFile = Path("published/customer_segments.duckdb")
     memory_limit: Annotated[str | None, PlainValidator(values.memory)] = None
     threads: Count | None = None
+
+    @field_validator("path", "published")
+    @classmethod
+    def _unambiguous(cls, path: Path) -> Path:
+        if path.stem.lower() in values.SCHEMAS:
+            raise ValueError(
+                f"must not be called {path.name}: DuckDB names a database after its file, and {path.stem}.<table> "
+                "would then mean the database as well as the schema"
+            )
+        return path
 
     @field_validator("published")
     @classmethod

@@ -18,8 +18,9 @@ RESERVED_SEGMENTATIONS = {
     *("segmentation", "segment", "membership", "membership_history", "transition", "lineage", "daily", "profile"),
     *("reason", "metric", "drift", "model", "run", "users"),
 }
+SCHEMAS = {"sqlseg", "stats", "features", "embeddings", "segments", "quality"}
 RESERVED_SOURCES = {
-    *("sqlseg", "stats", "features", "embeddings", "segments", "quality"),
+    *SCHEMAS,
     *("main", "temp", "system", "memory", "information_schema", "pg_catalog"),
 }
 

@@ -123,7 +123,8 @@ def create_public_view(engine: Engine, view: View, as_of: datetime, local_as_of:
     """Make `features.<name>_v<k>` as SQL over the events, and `features.<name>` where this is the version in use."""
     engine.execute(f"create or replace view {view.relation} as {every_user_sql(view, as_of, local_as_of)}")
     described = {column.name: column.description for column in view.columns}
-    comment_on(engine, "view", view.relation, view.description, described)
+    text = f"{view.summary} {view.description}".strip()
+    comment_on(engine, "view", view.relation, text, described)
     if in_use:
         engine.execute(f"create or replace view features.{view.name} as select * from {view.relation}")
-        comment_on(engine, "view", f"features.{view.name}", f"{view.ref}: {view.description}", described)
+        comment_on(engine, "view", f"features.{view.name}", f"{view.ref}: {text}", described)

@@ -10,7 +10,16 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.registry import Registry
 from sqlseg.features.view import View
 from sqlseg.resources import resource_root
-from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Settings, load_settings
+from sqlseg.settings import (
+    FILE_NAME,
+    ClusterSegmentation,
+    RulesSegmentation,
+    Settings,
+    load_settings,
+    parse_settings,
+)
+
+_NO_PROJECT = '[project]\nname = "none"\n'
 
 
 class RulesReadUnknown(SqlsegError):
@@ -34,6 +43,10 @@ class Project:
     def sql_roots(self) -> tuple[Path, Path]:
         """Where views are looked for: those that ship with sqlseg, then the shop's own."""
         return resource_root("sql"), self.directory / "sql"
+
+    def views_under(self, root: Path) -> list[View]:
+        """Return the views whose files lie under one of the roots."""
+        return [view for view in self.registry.views if view.path.is_relative_to(root)]
 
     def encoders_of(self, segmentation: ClusterSegmentation) -> tuple[Encoder, ...]:
         """Return the encoders among the inputs of a segmentation."""
@@ -113,6 +126,18 @@ class Project:
 
 def _distinct(views: Iterable[View]) -> list[View]:
     return list({view.relation: view for view in views}.values())
+
+
+def open_registry(directory: Path) -> Project:
+    """Read a project's views, and its settings where the folder has any; encoders are left alone.
+
+    Without a project these are the views that ship with sqlseg.
+    """
+    if not (directory / FILE_NAME).is_file():
+        settings = parse_settings(_NO_PROJECT, directory.absolute(), check_files=False)
+        return Project(settings, Registry.load([resource_root("sql")]), ())
+    settings = load_settings(directory)
+    return Project(settings, Registry.load([resource_root("sql"), settings.directory / "sql"]), ())
 
 
 def open_project(directory: Path) -> Project:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from sqlseg.encoders.embedding import embed
 from sqlseg.engine.duckdb import Engine, quoted
-from sqlseg.events.holidays import keep_holidays
 from sqlseg.events.staging import keep_events
 from sqlseg.features.binding import bound_sql
+from sqlseg.features.holidays import holiday_table
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
 from sqlseg.settings import ClusterSegmentation, EncoderSettings, RulesSegmentation
@@ -83,7 +83,10 @@ class Work:
 def accept_events(work: Work) -> None:
     """Put the staged events in use, with the holidays of their years."""
     keep_events(work.engine, run_id=work.run.run_id, timezone=work.run.timezone)
-    keep_holidays(work.engine, work.project.settings.project.country)
+    years = [row[0] for row in work.engine.rows("select distinct year(local_time) from sqlseg.events order by 1")]
+    holidays = holiday_table(work.project.settings.project.country, years)
+    with work.engine.registered("public_holidays", holidays):
+        work.engine.execute("create or replace table sqlseg.holidays as select * from public_holidays")
 
 
 def renew_statistics(work: Work) -> None:
