@@ -47,9 +47,7 @@ def _row(project: Project, view: View) -> dict[str, Any]:
 @app.command()
 def show(
     name: ViewArgument,
-    sql: Annotated[
-        bool, typer.Option("--sql", help="Print SQL to paste into any DuckDB shell on the warehouse.")
-    ] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print SQL for any DuckDB shell on the warehouse.")] = False,
     project: ProjectOption = Path(),
     json: JsonOption = False,
 ) -> None:
@@ -64,7 +62,7 @@ def show(
             stdout().print(f"{text};", markup=False, soft_wrap=True)
         return
     lineage = view_lineage(opened.registry, view)
-    columns = [
+    columns: list[dict[str, Any]] = [
         {
             "column": column.name,
             "description": column.description,
@@ -110,7 +108,7 @@ def diff(
 
 @app.command()
 def check(project: ProjectOption = Path(), json: JsonOption = False) -> None:
-    """Check every view on the warehouse's events: one row a user, its column tags, and the same rows on slices of users."""
+    """Check every view on the warehouse's events: one row a user, its column tags, the same rows on slices of users."""
     results = check_views(project)
     if json:
         print_json([vars(result) for result in results])

@@ -80,18 +80,20 @@ def slice_differences(
     Sums of floats depend on the order of rows, so floats are equal within a relative 1e-9 (FLOAT: 1e-5).
     """
     whole = bound_sql(view, as_of, local_as_of, source)
-    parts = [
+    sliced = [
         bound_sql(view, as_of, local_as_of, slice_of(view, source, number, slices), pretty=False)
         for number in range(slices)
     ]
+    parts = " UNION ALL ".join(f"SELECT * FROM ({part})" for part in sliced)
     types = engine.describe(whole)
     differs = [
         f"CASE WHEN {_differs(quote_if_needed(column.name), types[column.name])} THEN '{column.name}' END"
         for column in view.values
     ]
     on = " AND ".join(f"w.{quote_if_needed(key)} = s.{quote_if_needed(key)}" for key in view.grain)
+    sliced = " UNION ALL ".join(f"SELECT * FROM ({part})" for part in parts)
     found = engine.rows(f"""
-        WITH whole AS ({whole}), sliced AS ({" UNION ALL ".join(f"SELECT * FROM ({part})" for part in parts)}), compared AS (
+        WITH whole AS ({whole}), sliced AS ({sliced}), compared AS (
             SELECT
                 coalesce(w.user_id, s.user_id, '') AS user_id,
                 w.user_id IS NULL OR s.user_id IS NULL AS missing,

@@ -93,6 +93,7 @@ def outputs_of(scope: Scope) -> list[tuple[str, bool]]:
 
 def _is_key(scope: Scope, expression: exp.Expr) -> bool:
     group = scope.select.args.get("group")
+    expression = expression.this if isinstance(expression, exp.IgnoreNulls) else expression
     if isinstance(expression, exp.AnyValue | exp.Min | exp.Max | exp.First):  # of one value, within a group of one user
         return bool(group and key_sources(scope, expression.this) and groups_by_user(scope, group))
     return bool(key_sources(scope, expression))

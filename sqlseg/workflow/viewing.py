@@ -41,7 +41,7 @@ def _moment_of_last(engine: Engine, project: Project) -> tuple[datetime, datetim
 
 
 def pasteable_sql(project: Project, view: View) -> str:
-    """Return a feature view as SQL for any DuckDB shell on the warehouse, as of the last refresh. Raises NoRefreshYet."""
+    """Return a feature view as SQL for a DuckDB shell on the warehouse, as of the last refresh. Raises NoRefreshYet."""
     if not project.settings.warehouse.path.is_file():
         raise NoRefreshYet(project)
     with open_warehouse(project) as engine:

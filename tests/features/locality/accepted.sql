@@ -243,3 +243,30 @@ select user_id, 'limit now() random()' as t from users -- limit 3
 
 ---- user_id in a boolean
 select user_id, count(*) as n from events where user_id is not null and user_id <> 'test' group by user_id
+
+---- not any of them
+select user_id from users where user_id <> all (select user_id from events where event_type = 'return')
+
+---- case for coalesce
+select case when a.user_id is null then b.user_id else a.user_id end as user_id
+from events a full join users b on a.user_id = b.user_id
+
+---- any value of one
+select any_value(e.user_id) as user_id, count(*) as n from events e group by e.user_id
+
+---- materialized
+with a as materialized (select user_id from events) select user_id from a group by (user_id)
+
+---- lateral join
+select e.user_id, l.m
+from users e left join lateral (select max(price) as m from events p where p.user_id = e.user_id) l on true
+
+---- having against a statistic
+select user_id, sum(price) as s from events group by user_id
+having sum(price) > (select max(p50) from stats.category_price_v1)
+
+---- a spine of dates
+with recursive days as (
+    select date '2024-01-01' as d union all select d + 1 from days where d < date '2024-02-01'
+)
+select e.user_id, count(*) as n from events e join days on days.d = e.local_time::date group by e.user_id

@@ -174,3 +174,30 @@ select user_id, age(max(event_time)) as a from events group by user_id
 
 ---- as_of with an argument => no arguments
 select user_id, as_of(1) as a from events
+
+---- any value of several => GROUP BY
+select any_value(user_id) as user_id, count(*) as n from events group by item_id
+
+---- exists about itself => subquery
+select user_id from events e where exists (select 1 from events r where r.user_id = r.user_id)
+
+---- window before the correlation => window
+select u.user_id, (
+    select max(n) from (select user_id, count(*) over () as n from events) x where x.user_id = u.user_id
+) as m from users u
+
+---- lateral about something else => over all users
+select e.user_id, l.m
+from users e left join lateral (select max(price) as m from events p where p.item_id = e.country) l on true
+
+---- having against all users => subquery
+select user_id, sum(price) as s from events group by user_id having sum(price) > (select avg(price) from events)
+
+---- order by a subquery => subquery
+select user_id from events order by (select max(price) from events)
+
+---- excluded => lost
+with a as (select * exclude (user_id) from events) select user_id from users
+
+---- items times events => lost
+select i.item_id as user_id from items i cross join events
