@@ -91,9 +91,8 @@ def slice_differences(
         for column in view.values
     ]
     on = " AND ".join(f"w.{quote_if_needed(key)} = s.{quote_if_needed(key)}" for key in view.grain)
-    sliced = " UNION ALL ".join(f"SELECT * FROM ({part})" for part in parts)
     found = engine.rows(f"""
-        WITH whole AS ({whole}), sliced AS ({sliced}), compared AS (
+        WITH whole AS ({whole}), sliced AS ({parts}), compared AS (
             SELECT
                 coalesce(w.user_id, s.user_id, '') AS user_id,
                 w.user_id IS NULL OR s.user_id IS NULL AS missing,
