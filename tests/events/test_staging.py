@@ -48,11 +48,19 @@ class Source:
         return [(reason, json.loads(row)) for reason, row in rows]
 
 
-@pytest.fixture
-def source(tmp_path):
+@pytest.fixture(scope="module")
+def warehouse():
     with Engine.open(None, threads=1) as engine:
         prepare_warehouse(engine)
-        yield Source(tmp_path, engine)
+        yield engine
+
+
+@pytest.fixture
+def source(warehouse, tmp_path):
+    yield Source(tmp_path, warehouse)
+    drop_staged(warehouse)
+    for table in ("quality.rejected_events", "quality.rejection"):
+        warehouse.execute(f"delete from {table}")
 
 
 def row(**values: str) -> str:
@@ -417,7 +425,7 @@ def test_an_attribute_file_that_does_not_run(source):
 _rows = st.lists(
     st.tuples(
         st.sampled_from([None, "", " ", "ann", "bob", "O'B"]),
-        st.sampled_from([None, "2024-05-01 10:00", "2024-05-01 12:00+02", "2999-01-01", "nonsense"]),
+        st.sampled_from([None, "2024-05-01 10:00", "2024-05-01 12:00:00+02", "2999-01-01", "nonsense"]),
         st.sampled_from([None, "view", "purchase"]),
         st.sampled_from([None, "e1", "e2"]),
         st.sampled_from([None, -1.0, 0.0, -0.0, 2.0, float("nan"), float("inf")]),
@@ -464,7 +472,7 @@ def usable(line: tuple) -> bool:
     return (
         user is not None
         and user.strip() != ""
-        and time in ("2024-05-01 10:00", "2024-05-01 12:00+02")
+        and time in ("2024-05-01 10:00", "2024-05-01 12:00:00+02")
         and kind is not None
         and (price is None or 0 <= price < float("inf"))
     )
