@@ -31,11 +31,11 @@ def parse_as_of(text: str, timezone: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=ZoneInfo(timezone))
+        return moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # the latter at the ends of the calendar
         raise BadAsOf(f"--as-of is no date: {text!r}.", hint="Write it as 2024-05-31 or 2024-05-31T18:00:00.") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=ZoneInfo(timezone))
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def resolve_as_of(asked: datetime | None, newest: datetime, timezone: str, last: datetime | None) -> datetime:
