@@ -54,25 +54,25 @@ select
     case
         when interests.categories >= 2
             then least(greatest(interests.entropy / ln(interests.categories), 0), 1)
-    end as category_evenness,                                   -- #range(0,1) entropy of the categories' shares over
+    end as category_evenness,                                   -- #range(0,1) evenness over categories: entropy of the categories' shares over
                                                                 -- the most it could be: 1 is all alike; NULL under
                                                                 -- two categories
     interests.first_choice.events
-    / interests.events as top_category_share,                   -- #range(0,1) #high(focused) share of the category
+    / interests.events as top_category_share,                   -- #range(0,1) #high(focused) share of the top category: share of the category
                                                                 -- that comes first
     interests.first_choice.category as top_category,            -- the category that comes first; of several with the
                                                                 -- same count, the last by name
-    purchases.repeated / purchases.items as repeat_item_share,  -- #range(0,1) #high(replenishing) #low(one-off) share
+    purchases.repeated / purchases.items as repeat_item_share,  -- #range(0,1) #high(replenishing) #low(one-off) share of items bought again: share
                                                                 -- of the items bought that were bought on more than
                                                                 -- one day
     case
         when purchases.first_at < local_as_of() - interval 90 day then purchases.new / nullif(purchases.recent, 0)
-    end as new_item_share,                                      -- #range(0,1) #high(exploring) #low(habitual) share
+    end as new_item_share,                                      -- #range(0,1) #high(exploring) #low(habitual) share of new items: share
                                                                 -- of the items bought in the last 90 days that the
                                                                 -- user had never bought before
     case
         when interests.first_at < local_as_of() - interval 90 day then interests.new / nullif(interests.recent, 0)
-    end as new_category_share                                   -- #range(0,1) #high(newly curious) share of the
+    end as new_category_share                                   -- #range(0,1) #high(newly curious) share of new categories: share of the
                                                                 -- categories touched in the last 90 days that the
                                                                 -- user had never touched before
 from interests

@@ -17,17 +17,17 @@ gaps as (
 )
 select
     user_id,                         -- #unique #not_null the user
-    median(gap) as gap_median_days,  -- #range(1,) #high(slow-paced) #low(fast-paced) median days between two purchase
+    median(gap) as gap_median_days,  -- #range(1,) #high(slow-paced) #low(fast-paced) days between purchases: median days between two purchase
                                      -- days
     case
         when count(gap) >= 2 then stddev_samp(gap) / avg(gap)
-    end as gap_variation,            -- #range(0,) #high(irregular) #low(regular) standard deviation of the gaps over
+    end as gap_variation,            -- #range(0,) #high(irregular) #low(regular) irregularity of purchases: standard deviation of the gaps over
                                      -- their mean; NULL under two gaps
     date_diff('day', max(day), local_as_of()::date)
-    / median(gap) as overdue_ratio,  -- #range(0,) #high(overdue) #low(on schedule) days since the last purchase over
+    / median(gap) as overdue_ratio,  -- #range(0,) #high(overdue) #low(on schedule) overdue ratio: days since the last purchase over
                                      -- the user's own median gap: above 1 is late
     median(gap) - date_diff(
         'day', max(day), local_as_of()::date
-    ) as next_purchase_in_days       -- days until the next purchase is due by the median gap; negative when overdue
+    ) as next_purchase_in_days       -- days until the next purchase: days until the next purchase is due by the median gap; negative when overdue
 from gaps
 group by user_id

@@ -34,7 +34,7 @@ totals as (
 )
 select
     user_id,                                       -- #unique #not_null the user
-    views,                                         -- #not_null #range(0,) #default(0) #high(browsing) items and pages
+    views,                                         -- #not_null #range(0,) #default(0) #high(browsing) page views: items and pages
                                                    -- viewed
     searches,                                      -- #not_null #range(0,) #default(0) #high(searching) searches made
     carts,                                         -- #not_null #range(0,) #default(0) #high(cart-filling) items put
@@ -44,12 +44,12 @@ select
     purchases,                                     -- #not_null #range(0,) #default(0) #high(heavy-buying)
                                                    -- #low(light-buying) lines bought
     viewed_and_carted
-    / nullif(viewed, 0) as view_to_cart_rate,      -- #range(0,1) #high(quick-to-cart) share of the viewed items that
+    / nullif(viewed, 0) as view_to_cart_rate,      -- #range(0,1) #high(quick-to-cart) view to cart rate: share of the viewed items that
                                                    -- also went into the cart
     carted_and_bought
-    / nullif(carted, 0) as cart_to_purchase_rate,  -- #range(0,1) #high(cart-completing) #low(cart-abandoning) share
+    / nullif(carted, 0) as cart_to_purchase_rate,  -- #range(0,1) #high(cart-completing) #low(cart-abandoning) cart to purchase rate: share
                                                    -- of the carted items that were also bought
     viewed_and_bought
-    / nullif(viewed, 0) as view_to_purchase_rate   -- #range(0,1) #high(converting) #low(window-shopping) share of the
+    / nullif(viewed, 0) as view_to_purchase_rate   -- #range(0,1) #high(converting) #low(window-shopping) view to purchase rate: share of the
                                                    -- viewed items that were also bought
 from totals

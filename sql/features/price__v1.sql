@@ -64,18 +64,18 @@ orders as (
 select
     user_id,                                                     -- #unique #not_null the user
     sum(level) / nullif(sum(levelled_lines), 0) as price_level,  -- #range(0,1) #high(premium) #low(bargain-hunting)
-                                                                 -- average level of the prices paid within their
+                                                                 -- price level: average level of the prices paid within their
                                                                  -- categories
     sum(case when event_type = 'purchase' then discount end)
     / nullif(
         sum(case when event_type = 'purchase' then discount + value end), 0
     ) as discount_share,                                         -- #range(0,1) #high(discount-driven)
-                                                                 -- #low(full-price) discounts over the price before
+                                                                 -- #low(full-price) discount share: discounts over the price before
                                                                  -- them; NULL where discounts are unknown
     sum(case when event_type = 'coupon' then lines else 0 end)
     / nullif(
         count(case when event_type = 'purchase' then 1 end), 0
-    ) as coupons_per_order                                       -- #range(0,) #high(coupon-using) coupons redeemed
+    ) as coupons_per_order                                       -- #range(0,) #high(coupon-using) coupons in an order: coupons redeemed
                                                                  -- for one order
 from orders
 group by user_id

@@ -68,15 +68,15 @@ select
     ln(
         (orders_now + 0.5::double) / 30
         / ((orders_before + 0.5::double * length_before / 30) / length_before)
-    ) as orders_trend,   -- #high(growing) #low(declining) log ratio of orders a day, last 30 days to the 90 before
+    ) as orders_trend,   -- #high(growing) #low(declining) trend of orders (0 is steady): log ratio of orders a day, last 30 days to the 90 before
     ln(
         (spend_now + 0.5::double * average_value) / 30
         / ((spend_before + 0.5::double * average_value * length_before / 30) / length_before)
-    ) as spend_trend,    -- #high(rising-spend) #low(falling-spend) log ratio of spend a day (before returns); NULL
+    ) as spend_trend,    -- #high(rising-spend) #low(falling-spend) trend of spend (0 is steady): log ratio of spend a day (before returns); NULL
                          -- where no price is known
     ln(
         (days_now + 0.5::double) / 30
         / ((days_before + 0.5::double * length_before / 30) / length_before)
-    ) as activity_trend  -- #high(increasingly active) #low(fading) log ratio of active days a day, last 30 days to
+    ) as activity_trend  -- #high(increasingly active) #low(fading) trend of activity (0 is steady): log ratio of active days a day, last 30 days to
                          -- the 90 before
 from windows

@@ -30,7 +30,7 @@ stderr = Console(stderr=True, highlight=False)
 def stdout() -> Console:
     """Return the console for data; as wide as the terminal, and wide enough not to break rows in a pipe."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    return console if console.is_terminal else Console(highlight=False, width=140)
 
 
 def system_clock() -> Clock:

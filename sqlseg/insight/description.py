@@ -9,7 +9,7 @@ from sqlseg.insight.profile import FeatureProfile, Standing
 
 _FEATURES = 3
 _TIMES_FROM = 1.5
-_DIFFERS_FROM = 0.05
+_DIFFERS_FROM = 0.1
 
 
 def segment_description(
@@ -24,15 +24,16 @@ def segment_description(
 ) -> str:
     """Return what stands out in a segment and how large it is; shares are 0 to 1, `titles` name features in words.
 
-    The features that gave the segment its name come first. A feature whose plain mean goes the other way than its
-    robust standing, through a few extreme users, is left out.
+    The features that gave the segment its name come first. A feature is left out whose plain mean goes the other way
+    than its robust standing, through a few extreme users, or is within a tenth of the mean of all users: such a
+    figure would persuade nobody.
     """
     rows = {row.feature: row for row in profile if row.segment == segment}
     strength = dict(zip(standing.features, standing.z[segment], strict=True))
-    turned = {feature for feature in standing.features if not _agrees(rows.get(feature), float(strength[feature]))}
-    wanted = [*name.features, *telling_features(standing, segment, _FEATURES, without=turned)]
+    mute = {feature for feature in standing.features if not _speaks(rows.get(feature), float(strength[feature]))}
+    wanted = [*name.features, *telling_features(standing, segment, _FEATURES, without=mute)]
     parts: list[str] = []
-    for feature in [feature for feature in dict.fromkeys(wanted) if feature not in turned][:_FEATURES]:
+    for feature in [feature for feature in dict.fromkeys(wanted) if feature not in mute][:_FEATURES]:
         row = rows[feature]
         assert row.mean is not None and row.overall_mean is not None
         parts.append(_compared((titles or {}).get(feature, _title(feature)), row.mean, row.overall_mean))
@@ -63,10 +64,11 @@ def number_text(value: float) -> str:
     return text.rstrip("0").rstrip(".")
 
 
-def _agrees(row: FeatureProfile | None, strength: float) -> bool:
+def _speaks(row: FeatureProfile | None, strength: float) -> bool:
     if row is None or row.mean is None or row.overall_mean is None:
         return False
-    return bool(np.sign(row.mean - row.overall_mean) == np.sign(strength))
+    difference = row.mean - row.overall_mean
+    return bool(np.sign(difference) == np.sign(strength) and abs(difference) >= _DIFFERS_FROM * abs(row.overall_mean))
 
 
 def _compared(title: str, mean: float, overall: float) -> str:
@@ -76,8 +78,6 @@ def _compared(title: str, mean: float, overall: float) -> str:
     lift = mean / overall
     if lift >= _TIMES_FROM:
         return f"{title} {number_text(round(lift, 1))}x the average ({both})"
-    if abs(lift - 1) < _DIFFERS_FROM:
-        return f"{title} a little {'above' if lift > 1 else 'below'} the average ({both})"
     return f"{title} {abs(lift - 1):.0%} {'above' if lift > 1 else 'below'} the average ({both})"
 
 

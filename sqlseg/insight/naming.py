@@ -63,7 +63,7 @@ def segment_names(
     ['Lapsed', 'Average shoppers']
     """
     kept = dict(keep or {})
-    taken = {text.casefold() for text in kept.values()}
+    taken = {_words(text) for text in kept.values()}
     opposites = _opposites(phrases)
     names: dict[int, SegmentName] = {segment: SegmentName(text, ()) for segment, text in kept.items()}
     traits_of: dict[int, list[_Trait]] = {}
@@ -74,9 +74,9 @@ def segment_names(
         base = _telling(standing, phrases, opposites, segment)
         marker = SMALL if shares[segment] < SMALLEST_SHARE else ""
         for traits, text in _candidates(standing, phrases, opposites, segment, base, traits_of):
-            if (text + marker).casefold() not in taken:
+            if _words(text + marker) not in taken:
                 traits_of[segment] = base
-                taken.add((text + marker).casefold())
+                taken.add(_words(text + marker))
                 names[segment] = SegmentName(text + marker, tuple(standing.features[t.feature] for t in traits))
                 break
     return tuple(names[segment] for segment in range(len(shares)))
@@ -119,7 +119,7 @@ def _candidates(
     """Yield names for a segment, the best first: the plain one, then with one more phrase, then numbered."""
     plain = _text([trait.phrase for trait in base]) if base else AVERAGE
     yield base, plain
-    rivals = [other for other, traits in named.items() if traits == base]
+    rivals = [other for other, traits in named.items() if _same_traits(traits, base)]
     apart = standing.z[segment] - (standing.z[rivals].mean(axis=0) if rivals else 0.0)
     for only_new in (True, False):
         for feature in _by_strength(np.abs(apart)):
@@ -179,6 +179,15 @@ def _opposites(phrases: Mapping[str, Phrases]) -> dict[str, set[str]]:
 def _by_strength(strength: FloatArray) -> list[int]:
     """Return positions by strength to one decimal, then by order, so that a little noise does not rename."""
     return sorted(range(strength.size), key=lambda i: (-round(float(strength[i]), 1), i))
+
+
+def _words(text: str) -> frozenset[str]:
+    """Return the phrases of a name: "Quick, new" and "New, quick" are the same name to a reader."""
+    return frozenset(part.strip() for part in text.casefold().split(","))
+
+
+def _same_traits(one: Sequence[_Trait], other: Sequence[_Trait]) -> bool:
+    return {trait.phrase for trait in one} == {trait.phrase for trait in other}
 
 
 def _text(parts: Sequence[str]) -> str:

@@ -295,6 +295,7 @@ def _carry_out(
             stopwatch.narrator.note(f"{name}: {note}")
     remember_refresh(engine, LastRefresh(run_id, as_of, data_through, source_fingerprint, work.plan.definition))
     moves = _moves(engine, run_id)
+    embedded = steps.count_embedded(work)
     _complete_run(
         engine,
         run,
@@ -303,7 +304,7 @@ def _carry_out(
         {
             "kind": work.plan.kind,
             "users_total": len(work.users),
-            "users_embedded": work.users_embedded,
+            "users_embedded": embedded,
             "users_moved": work.users_moved,
             "provider": work.provider,
             "seconds": json.dumps(stopwatch.seconds),
@@ -313,7 +314,7 @@ def _carry_out(
         run_id,
         work.plan,
         len(work.users),
-        work.users_embedded,
+        embedded,
         work.users_moved,
         work.provider,
         moves,

@@ -59,7 +59,6 @@ class Work:
     require_gpu: bool
     threads: int
     users: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))
-    users_embedded: int = 0
     provider: str | None = None
     users_moved: int = 0
     placed: dict[str, Placed] = field(default_factory=dict)
@@ -118,8 +117,8 @@ def compute_inputs(work: Work, moment: Moment) -> NDArray[Any]:
             device="cuda" if work.require_gpu else settings.device,
             threads=work.threads,
         )
-        work.users_embedded += result.users_embedded
-        work.provider = result.provider
+        if result.users_embedded:
+            work.provider = result.provider
     return read_users(engine)
 
 
@@ -132,6 +131,19 @@ def look_back(work: Work) -> Before:
         if isinstance(segmentation, ClusterSegmentation) and plan.name in work.models:
             before[plan.name] = users, read_blocks(work.engine, work.project, segmentation)
     return before
+
+
+def count_embedded(work: Work) -> int:
+    """Return how many users were embedded anew in this refresh; whoever was embedded twice on the way counts once."""
+    return sum(
+        int(
+            work.engine.value(
+                f"select count(*) from embeddings.{quoted(encoder.table)} where embedded_at = $now",
+                {"now": work.run.started_at},
+            )
+        )
+        for encoder in work.project.encoders
+    )
 
 
 def place_users(work: Work, plan: SegmentationPlan) -> Placed:
