@@ -148,6 +148,16 @@ def changes_since(engine: Engine, data_through: datetime) -> Changes:
     return Changes(*row)
 
 
+def all_new(engine: Engine) -> Changes:
+    """Return the changes of a first look: every staged event is new, and every user touched."""
+    row = engine.row(
+        "select count(*), count(distinct user_id) from staged_events "
+        "where reason is null and rowid not in (select row_number from duplicate_events)"
+    )
+    assert row is not None
+    return Changes(events_new=row[0], events_gone=0, users_touched=row[1], events_late=0)
+
+
 def keep_events(engine: Engine, *, run_id: str, timezone: str) -> None:
     """Make the staged events the ones in use, and replace the quarantine and its counts."""
     engine.execute(sql_text("steps/events/accept.sql"), {"timezone": timezone})

@@ -12,7 +12,7 @@ from sqlseg import __version__
 from sqlseg.engine.duckdb import Engine, duckdb_version
 from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
 from sqlseg.errors import SqlsegError
-from sqlseg.events.staging import Changes, Staged, changes_since, drop_staged, keep_attributes, stage_events
+from sqlseg.events.staging import Staged, all_new, changes_since, drop_staged, keep_attributes, stage_events
 from sqlseg.publish.contents import published_relations
 from sqlseg.publish.snapshot import publish_snapshot
 from sqlseg.workflow import steps
@@ -229,7 +229,7 @@ def _carry_out(
     last, models = last_refresh(engine), models_in_use(engine)
     with stopwatch.step("events", "Reading the sources"):
         staged, source_fingerprint = _stage(engine, project, started_at)
-        changes = changes_since(engine, last.data_through) if last else Changes(staged.accepted, 0, 0, 0)
+        changes = changes_since(engine, last.data_through) if last else all_new(engine)
     _tell_of_events(stopwatch.narrator, staged)
     asked = None if options.as_of is None else parse_as_of(options.as_of, settings.timezone)
     as_of = resolve_as_of(asked, staged.newest, settings.timezone, last.as_of if last else None)
@@ -240,6 +240,8 @@ def _carry_out(
     )
     if data_through is None:
         raise NoEventsBefore(as_of, staged.newest)
+    if last is not None:  # stays begin and end at these moments, also where the newest events were taken back
+        data_through = max(data_through, last.data_through)
 
     def plan_for(drifted: Mapping[str, str]) -> Plan:
         return make_plan(

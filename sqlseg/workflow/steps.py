@@ -252,10 +252,16 @@ def remove_dropped(work: Work) -> None:
             continue
         for table in ("segmentation", "membership", "profile", "daily"):
             engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
+        ended = {"name": name, "through": run.data_through}
+        engine.execute(
+            "delete from segments.membership_history "
+            "where segmentation = $name and valid_to is null and valid_from >= $through",
+            ended,
+        )
         engine.execute(
             "update segments.membership_history set valid_to = $through "
             "where segmentation = $name and valid_to is null",
-            {"name": name, "through": run.data_through},
+            ended,
         )
         engine.execute(
             "update segments.segment set retired_at = $now, user_count = 0, share = 0, revenue = 0, revenue_share = 0 "
