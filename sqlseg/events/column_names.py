@@ -58,7 +58,7 @@ NAMES: Final[Mapping[str, str]] = {
         classname subcategory warengruppe kategorie categorie categoria
     """,
     "text": """
-        searchterm searchquery query search keyword keywords reviewtext review reviewbody comment
+        text searchterm searchquery query search keyword keywords reviewtext review reviewbody comment
         commentmessage suchbegriff
     """,
     "duration": """

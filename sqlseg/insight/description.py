@@ -8,7 +8,7 @@ from sqlseg.insight.naming import SegmentName, telling_features
 from sqlseg.insight.profile import FeatureProfile, Standing
 
 _FEATURES = 3
-_TIMES_FROM = 1.5
+_TIMES_FROM, _TOO_MANY_TIMES = 1.5, 10
 _DIFFERS_FROM = 0.1
 
 
@@ -73,7 +73,7 @@ def _speaks(row: FeatureProfile | None, strength: float) -> bool:
 
 def _compared(title: str, mean: float, overall: float) -> str:
     both = f"{number_text(mean)} against {number_text(overall)}"
-    if overall <= 0 or mean < 0:
+    if overall <= 0 or mean < 0 or mean > _TOO_MANY_TIMES * overall:
         return f"{title} {both} on average"
     lift = mean / overall
     if lift >= _TIMES_FROM:

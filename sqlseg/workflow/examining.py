@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlseg import __version__
 from sqlseg.encoders.manifest import find_encoders
-from sqlseg.encoders.session import open_session
+from sqlseg.encoders.session import missing_gpu_library, open_session
 from sqlseg.encoders.verify import verify_encoder
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
@@ -37,6 +37,8 @@ def examine(directory: Path, clock: Clock) -> list[Finding]:
     """Return what was found of the installation, and of the project where the folder holds one."""
     findings = [Finding("sqlseg", __version__), Finding("Python", platform.python_version())]
     findings += [Finding(name, version) for name in _LIBRARIES if (version := _version(name)) is not None]
+    no_gpu = missing_gpu_library()
+    findings.append(Finding("GPU", f"not used: {no_gpu}" if no_gpu else "CUDA starts"))
     roots = [resource_root("onnx_models"), directory / "onnx_models"]
     try:
         encoders = find_encoders(roots)
