@@ -68,7 +68,7 @@ def show(
         console.print(segment.name, markup=False)
         console.print(f"  {segment.description}", markup=False, soft_wrap=True)
         rows = [
-            (feature, mean, overall, None if lift is None else f"{lift:.2f}x")
+            (feature, mean, overall, f"{lift:.2f}x" if lift is not None and overall > 0 else None)
             for feature, mean, overall, lift in sheet.telling.get(segment.segment_id, ())
         ]
         if rows:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -54,8 +54,14 @@ class UnknownSegmentation(SqlsegError):
 class Interrupted(SqlsegError):
     """Somebody stopped the command."""
 
-    def __init__(self) -> None:
-        super().__init__("Interrupted; the warehouse and the published file are as they were.")
+    def __init__(self, *, committed: bool) -> None:
+        if committed:
+            super().__init__(
+                "Interrupted while publishing: the warehouse is refreshed, the published file is as it was.",
+                hint="Run `sqlseg refresh` to publish.",
+            )
+        else:
+            super().__init__("Interrupted; the warehouse and the published file are as they were.")
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Outcome:
     provider: str | None
     moves: tuple[Move, ...]
     published: Path | None
-    seconds: Mapping[str, float]
+    seconds: dict[str, float]
     notes: tuple[str, ...] = ()
 
 
@@ -175,9 +181,13 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
     with engine:
         try:
             _attach(engine, project)
-            return _refresh(engine, project, options, clock, narrator, dry=dry)
+            outcome = _refresh(engine, project, options, clock, narrator, dry=dry)
         except KeyboardInterrupt:
-            raise Interrupted from None
+            raise Interrupted(committed=False) from None
+        try:
+            return outcome if dry else _publish(engine, project, outcome, _Stopwatch(narrator, clock, outcome.seconds))
+        except KeyboardInterrupt:
+            raise Interrupted(committed=True) from None
 
 
 class _DryRun(Exception):
@@ -204,7 +214,7 @@ def _refresh(
         if not dry:
             _record_failure(engine, run_id, clock, error)
         raise
-    return _publish(engine, project, outcome, clock, stopwatch)
+    return outcome
 
 
 def _record_failure(engine: Engine, run_id: str, clock: Clock, error: BaseException) -> None:
@@ -390,17 +400,17 @@ def _moves(engine: Engine, run_id: str) -> tuple[Move, ...]:
     return tuple(Move(*row) for row in rows)
 
 
-def _publish(engine: Engine, project: Project, outcome: Outcome, clock: Clock, stopwatch: _Stopwatch) -> Outcome:
+def _publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: _Stopwatch) -> Outcome:
     """Replace the published file, unless nothing is new and it holds the last refresh already."""
     path = project.settings.warehouse.published
     if outcome.plan.kind == "noop" and published_run(path) == _last_run_id(engine):
         return outcome
     with stopwatch.step("publish", "Publishing"):
         publish_snapshot(engine, path, published_relations(engine, list(project.settings.segmentations)))
-    update_run(engine, outcome.run_id, {"seconds": json.dumps(stopwatch.seconds), "finished_at": clock.now()})
+    update_run(engine, outcome.run_id, {"seconds": json.dumps(stopwatch.seconds), "finished_at": stopwatch.clock.now()})
     added = lock_new_versions(project)
     notes = (f"features.lock now holds {', '.join(added)}.",) if added else ()
-    return Outcome(**{**vars(outcome), "published": path, "seconds": stopwatch.seconds, "notes": notes})
+    return replace(outcome, published=path, seconds=stopwatch.seconds, notes=notes)
 
 
 def _last_run_id(engine: Engine) -> str | None:

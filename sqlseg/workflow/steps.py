@@ -15,6 +15,7 @@ from sqlseg.features.binding import bound_sql
 from sqlseg.features.holidays import holiday_table
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
+from sqlseg.segments.model import ClusterModel
 from sqlseg.settings import ClusterSegmentation, EncoderSettings, RulesSegmentation
 from sqlseg.workflow import recording
 from sqlseg.workflow.as_of import local
@@ -41,8 +42,26 @@ from sqlseg.workflow.segmenting import (
 )
 from sqlseg.workflow.state import LastRefresh, ModelInUse, remember_model
 
-Before = dict[str, tuple[NDArray[Any], tuple[Block, ...]]]
-"""By segmentation: its users, and its inputs, as of the last refresh."""
+
+@dataclass(frozen=True)
+class LookBack:
+    """Users as of the last refresh, in the light of what is known now.
+
+    Of a cluster segmentation the `inputs`, to be placed by any model; of a rule the `segments` it puts them in.
+    """
+
+    users: NDArray[Any]
+    inputs: tuple[Block, ...] = ()
+    segments: NDArray[Any] | None = None
+
+    def placed_by(self, model: ClusterModel) -> dict[str, str]:
+        """Return the segment that a model puts each user in."""
+        ids = np.array(model.segment_ids, dtype=object)
+        return dict(zip(self.users, ids[model.score(self.inputs).labels], strict=True))
+
+
+Before = dict[str, LookBack]
+"""By segmentation; empty where nothing but behaviour can have moved anyone."""
 
 
 @dataclass
@@ -123,13 +142,19 @@ def compute_inputs(work: Work, moment: Moment) -> NDArray[Any]:
 
 
 def look_back(work: Work) -> Before:
-    """Return users and inputs as of the last refresh, for every cluster segmentation of the plan that was there."""
+    """Return users as of the last refresh, for every segmentation of the plan that was there."""
     users = compute_inputs(work, work.moment_of_last())
     before: Before = {}
     for plan in work.plan.segmentations:
         segmentation = work.project.settings.segmentations[plan.name]
-        if isinstance(segmentation, ClusterSegmentation) and plan.name in work.models:
-            before[plan.name] = users, read_blocks(work.engine, work.project, segmentation)
+        if plan.name not in work.models:
+            continue
+        if isinstance(segmentation, RulesSegmentation):
+            placed = rule_segments(work.engine, work.project, plan.name, segmentation, users)
+            segments = np.array(placed.segment_ids, dtype=object)[placed.labels]
+            before[plan.name] = LookBack(users, segments=segments)
+        else:
+            before[plan.name] = LookBack(users, inputs=read_blocks(work.engine, work.project, segmentation))
     return before
 
 
@@ -175,22 +200,34 @@ def place_everyone(work: Work) -> dict[str, str]:
 def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArray[Any]:
     """Return for each user the cause that a move of this refresh has.
 
-    Late data, definition and model are swapped in first, while time and behaviour stand as at the last refresh: who
-    is in the final segment already then has moved because of them, the others because of what they did since.
+    What changed is swapped in one by one, with time and behaviour standing as at the last refresh until the end: late
+    data under the old model, then the new definition or model. The cause is the first swap after which the user is in
+    the final segment; who never is has moved by behaviour. Under a new definition the old model has no inputs, so
+    late data and definition are swapped in together, and count as definition.
     """
     placed = work.placed[plan.name]
+    final = np.array(placed.segment_ids, dtype=object)[placed.labels]
     causes = np.full(len(work.users), "behavior", dtype=object)
-    early = "definition" if plan.redefined else "model" if plan.action == "fit" else "late_data"
-    if placed.model is None:
-        if plan.redefined:
-            causes[:] = early
+    back = before.get(plan.name)
+    if back is None:
         return causes
-    if plan.name not in before:
+
+    def settle(cause: str, then: Mapping[str, str]) -> None:
+        there = np.array(
+            [then.get(user) == segment for user, segment in zip(work.users, final, strict=True)], dtype=bool
+        )
+        causes[there] = cause
+
+    # The first swap that settles a user counts, so the later ones are written first.
+    if back.segments is not None or placed.model is None:
+        then = dict(zip(back.users, back.segments if back.segments is not None else (), strict=True))
+        settle("definition" if plan.redefined else "late_data", then)
         return causes
-    users, blocks = before[plan.name]
-    then = dict(zip(users, placed.model.score(blocks).labels, strict=True))
-    settled = np.array([then.get(user, -1) for user in work.users]) == placed.labels
-    causes[settled] = early
+    if plan.action == "fit":
+        settle("definition" if plan.redefined else "model", back.placed_by(placed.model))
+    if not plan.redefined:
+        model = ClusterModel.from_json(model_in_use(work.engine, plan.name, work.models[plan.name].version))
+        settle("late_data", back.placed_by(model))
     return causes
 
 
@@ -235,11 +272,23 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
 
 
 def create_public_views(work: Work) -> None:
-    """Make the views over the events that people read in the warehouse."""
+    """Make the views over the events that people read in the warehouse, and take away what is no longer computed."""
     moment = work.moment
+    _drop_unused(work)
     for view in work.plan.features():
         in_use = work.project.in_use(view.name).version == view.version
         create_public_view(work.engine, view, moment.as_of, moment.local_as_of, in_use=in_use)
+
+
+def _drop_unused(work: Work) -> None:
+    engine = work.engine
+    views = {view.relation for view in work.plan.views} | {f"features.{view.name}" for view in work.plan.features()}
+    tables = {f"sqlseg.{view.table}" for view in work.plan.features()}
+    embeddings = {f"embeddings.{encoder.table}" for encoder in work.project.encoders}
+    there = engine.rows(sql_text("steps/run/computed_relations.sql"))
+    for kind, schema, name in there:
+        if f"{schema}.{name}" not in views | tables | embeddings:
+            engine.execute(f"drop {kind} {schema}.{quoted(name)}")
 
 
 def remove_dropped(work: Work) -> None:
