@@ -73,6 +73,7 @@ def make_plan(
     last: LastRefresh | None,
     models: Mapping[str, ModelInUse],
     statistics_there: frozenset[str],
+    behind: frozenset[str] = frozenset(),
     only: str | None = None,
     refit: Refit | None = None,
     full: bool = False,
@@ -80,7 +81,8 @@ def make_plan(
 ) -> Plan:
     """Return the plan of a refresh.
 
-    `only` restricts it to one segmentation, `refit` overrides the policy of all, `full` does everything anew,
+    `behind` are segmentations that the last refresh left out, `only` restricts this one to one segmentation, `refit`
+    overrides the policy of all, `full` does everything anew,
     `drifted` names segmentations whose inputs were found to have moved, with the reason.
     """
     definition = project_definition(project)
@@ -90,6 +92,8 @@ def make_plan(
         for name in project.settings.segmentations
     }
     scope = {name for name in every if only is None or name == only}
+    if behind & scope:
+        news = (*news, f"The last refresh left out: {', '.join(sorted(behind & scope))}.")
     views = tuple(project.computed_views())
     renewed, pulled_in = _renewed_statistics(project, every, scope, views, statistics_there)
     planned = {

@@ -30,6 +30,7 @@ from sqlseg.workflow.state import (
     models_in_use,
     next_run_id,
     remember_refresh,
+    segmentations_behind,
     update_run,
 )
 
@@ -270,6 +271,7 @@ def _carry_out(
                     "where database_name = current_database() and schema_name = 'stats'"
                 )
             ),
+            behind=segmentations_behind(engine),
             only=options.segmentation,
             refit=options.refit,
             full=options.full,

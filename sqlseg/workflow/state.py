@@ -47,6 +47,17 @@ def models_in_use(engine: Engine) -> dict[str, ModelInUse]:
     return {name: ModelInUse(version, json.loads(definition)) for name, version, definition in rows}
 
 
+def segmentations_behind(engine: Engine) -> frozenset[str]:
+    """Return the segmentations that the last refresh left out, being asked for another one only."""
+    return frozenset(
+        row[0]
+        for row in engine.rows(
+            "select segmentation from segments.segmentation "
+            "where refreshed_at < (select max(refreshed_at) from segments.segmentation)"
+        )
+    )
+
+
 def remember_refresh(engine: Engine, state: LastRefresh) -> None:
     """Replace what the next refresh compares itself with."""
     engine.execute("delete from sqlseg.refresh_state")
