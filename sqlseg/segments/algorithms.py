@@ -9,16 +9,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import ThreadpoolController
 
 from sqlseg.errors import SqlsegError
 from sqlseg.segments.assignment import assign
 from sqlseg.segments.blocks import FloatArray, IntArray, rounded
+
+if TYPE_CHECKING:
+    # Importing scikit-learn takes seconds, which commands that fit nothing should not wait for.
+    from sklearn.cluster import KMeans
 
 _STARTED_ON = 10_000
 _MAXIMUM_ITERATIONS = 300
@@ -75,7 +77,7 @@ def kmeans(
         return _clustering(X, X.mean(axis=0, keepdims=True), iterations=1)
     with one_thread(), warnings.catch_warnings():
         # Fewer different users than clusters: the empty ones are left out below.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="Number of distinct clusters")
         random = np.random.RandomState(seed)
         begin: FloatArray | str = "k-means++"
         if initial_centers is not None:
@@ -106,10 +108,14 @@ def one_thread() -> Iterator[None]:
 
 @cache
 def _threads() -> ThreadpoolController:
+    import sklearn.cluster  # noqa: F401 - only the thread pools of libraries that are loaded can be held
+
     return ThreadpoolController()
 
 
-def _lloyd(X: FloatArray, k: int, begin: FloatArray | str, starts: int, random: np.random.RandomState) -> KMeans:
+def _lloyd(X: FloatArray, k: int, begin: FloatArray | str, starts: int, random: np.random.RandomState) -> "KMeans":
+    from sklearn.cluster import KMeans
+
     # Elkan's bounds are not worth their memory at this many inputs and so few centroids.
     return KMeans(
         n_clusters=k,
