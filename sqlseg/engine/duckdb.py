@@ -91,13 +91,17 @@ class Engine:
             if parameters is None:
                 return self._connection.execute(sql)
             return self._connection.execute(sql, parameters)
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:
             raise self._explained(error) from error
 
-    def _explained(self, error: duckdb.Error) -> BaseException:
+    def _explained(self, error: duckdb.Error | RuntimeError) -> BaseException:
         # What a function of ours raised inside the database comes back wrapped; its own words say more.
-        failure = self._function_failure
-        return failure if failure is not None else explained(error, self.path)
+        if self._function_failure is not None:
+            return self._function_failure
+        if isinstance(error, RuntimeError):
+            # DuckDB's word for a Ctrl-C that breaks off a statement; any other is no failure of the database.
+            return KeyboardInterrupt() if str(error) == "Query interrupted" else error
+        return explained(error, self.path)
 
     def execute(self, sql: str, parameters: Parameters = None) -> None:
         """Run one statement, or several separated by `;`, and drop what they return."""
@@ -108,7 +112,7 @@ class Engine:
         cursor = self._run(sql, parameters)
         try:
             return cursor.fetchall() if cursor.description else []
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:
             raise self._explained(error) from error
 
     def row(self, sql: str, parameters: Parameters = None) -> tuple[Any, ...] | None:
@@ -126,7 +130,7 @@ class Engine:
         self._function_failure = None
         try:
             return self._connection.sql(sql, params=parameters).to_arrow_table()
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:
             raise self._explained(error) from error
 
     def create_temp_view(self, name: str, select: str) -> None:
@@ -192,7 +196,7 @@ class Engine:
         def guarded(*columns: pa.ChunkedArray) -> pa.Array:
             try:
                 return function(*columns)
-            except SqlsegError as error:
+            except (SqlsegError, KeyboardInterrupt) as error:
                 self._function_failure = error
                 raise
 
