@@ -1,0 +1,122 @@
+"""A refresh that is killed leaves what was there, whole; the next one comes to the same as if nothing had happened."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from refresh_process import Shop, Stage, assert_same_content, content, wait_for
+
+KILL_POINTS = int(os.environ.get("SQLSEG_KILL_POINTS", "25"))
+"""How many moments of a refresh it is killed at, spread evenly over its life."""
+
+STAGES = ["cold", "warm"]
+
+Moment = Callable[[Shop], bool]
+
+
+def building(shop: Shop) -> Path:
+    return shop.published.with_name(f".{shop.published.name}.building")
+
+
+def check_after_kill(stage: Stage, shop: Shop, scratch: Path) -> None:
+    """The published file is the old one or a whole new one; the warehouse opens; the next refresh makes all good."""
+    if stage.shop.published.exists() or shop.published.exists():
+        old = stage.shop.published.read_bytes() if stage.shop.published.exists() else None
+        if shop.published.read_bytes() != old:
+            assert_same_content(content(shop.published), stage.published)
+            with duckdb.connect(str(shop.published), read_only=True) as reader:
+                assert reader.execute("select status from segments.run order by run_id desc limit 1").fetchone() == (
+                    "done",
+                )
+        assert not shop.published.with_name(shop.published.name + ".wal").exists()
+    if shop.warehouse.exists():
+        # Looked at in a copy, since opening it replays its log and so changes what the next refresh finds.
+        scratch.mkdir()
+        for file in (shop.warehouse, shop.warehouse.with_name(shop.warehouse.name + ".wal")):
+            if file.exists():
+                shutil.copy(file, scratch)
+        with duckdb.connect(str(scratch / shop.warehouse.name)) as warehouse:
+            assert warehouse.execute("select count(*) from duckdb_tables()").fetchone() is not None
+    run = shop.refresh()
+    assert run.returncode == 0, run.stderr
+    stage.assert_finished(shop)
+    with duckdb.connect(str(shop.warehouse), read_only=True) as warehouse:
+        assert warehouse.execute("select count(*) from segments.run where status = 'running'").fetchone() == (0,)
+
+
+def kill_when(stage: Stage, shop: Shop, moment: Moment, delay: float = 0.0) -> bool:
+    """Refresh a copy and kill it a while after a moment has come; False where it had ended by then."""
+    process = shop.start()
+    came = wait_for(lambda: moment(shop), process)
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    return came
+
+
+def test_killed_while_it_publishes(cold: Stage, tmp_path: Path) -> None:
+    shop = cold.shop.copy(tmp_path / "shop")
+    assert kill_when(cold, shop, lambda shop: building(shop).exists())
+    assert not shop.published.exists()
+    check_after_kill(cold, shop, tmp_path / "scratch")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", range(KILL_POINTS))
+@pytest.mark.parametrize("when", STAGES)
+def test_killed_at_any_moment(when: str, point: int, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    stage: Stage = request.getfixturevalue(when)
+    shop = stage.shop.copy(tmp_path / "shop")
+    process = shop.start()
+    time.sleep(stage.seconds * (point + 0.5) / KILL_POINTS)
+    process.kill()
+    process.communicate()
+    check_after_kill(stage, shop, tmp_path / "scratch")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("milliseconds", [0, 10, 30, 100, 200])
+@pytest.mark.parametrize("when", STAGES)
+def test_killed_while_the_new_file_grows(
+    when: str, milliseconds: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    stage: Stage = request.getfixturevalue(when)
+    shop = stage.shop.copy(tmp_path / "shop")
+    assert kill_when(stage, shop, lambda shop: building(shop).exists(), milliseconds / 1000)
+    check_after_kill(stage, shop, tmp_path / "scratch")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", STAGES)
+def test_killed_right_after_the_swap(when: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    stage: Stage = request.getfixturevalue(when)
+    shop = stage.shop.copy(tmp_path / "shop")
+    before = shop.published.stat().st_ino if shop.published.exists() else None
+    kill_when(stage, shop, lambda shop: shop.published.exists() and shop.published.stat().st_ino != before)
+    assert_same_content(content(shop.published), stage.published)
+    check_after_kill(stage, shop, tmp_path / "scratch")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("milliseconds", [0, 2, 5, 20])
+@pytest.mark.parametrize("when", STAGES)
+def test_killed_while_the_warehouse_commits(
+    when: str, milliseconds: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The one transaction of a refresh is written at its end, which is when the log begins to grow."""
+    stage: Stage = request.getfixturevalue(when)
+    shop = stage.shop.copy(tmp_path / "shop")
+    log = shop.warehouse.with_name(shop.warehouse.name + ".wal")
+    started = time.monotonic()
+
+    def grows(shop: Shop) -> bool:
+        beyond_the_preparations = time.monotonic() - started > stage.seconds / 2
+        size = log.stat().st_size if log.exists() else 0
+        return beyond_the_preparations and (size > 300_000 or building(shop).exists())
+
+    assert kill_when(stage, shop, grows, milliseconds / 1000)
+    check_after_kill(stage, shop, tmp_path / "scratch")
