@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from sqlseg.cli.main import main
 from sqlseg.features import registry
 from sqlseg.names import EVENT_COLUMNS
+from sqlseg.synth.writer import write_synthetic_events
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.refresh import Options, Outcome
 from sqlseg.workflow.refresh import refresh as run_refresh
@@ -205,4 +206,43 @@ def new_shop(directory: Path, events: Sequence[Event], more: str = RULES, timezo
     shop.write("sql/events.sql", "select * from read_parquet('data/events.parquet')")
     shop.write("sql/segments/tier.sql", TIERS)
     shop.events(*events)
+    return shop
+
+
+BUSY = """
+[project]
+name = "busy"
+timezone = "Europe/London"
+country = "GB"
+
+[warehouse]
+published = "published/shop.duckdb"
+threads = 1
+
+[segmentations.groups]
+kind = "cluster"
+inputs = ["rfm@1", "cadence@1", "encoder:behavior@1"]
+k = 3
+
+[segmentations.tier]
+kind = "rules"
+sql = "sql/segments/tier.sql"
+"""
+
+
+def new_busy_shop(directory: Path) -> Shop:
+    """A simulated shop of 120 users with every kind of table filled, refreshed in November and in January."""
+    shop = Shop(directory, now=datetime(2026, 6, 1))
+    shop.write("sqlseg.toml", BUSY)
+    shop.write("sql/segments/tier.sql", TIERS)
+    (directory / "data").mkdir()
+    write_synthetic_events(directory / "data" / "events.parquet", users=120, events=3000, seed=1)
+    source = "select * exclude (true_group) from read_parquet('data/events.parquet')"
+    shop.write("sql/users.sql", "select distinct user_id, left(user_id, 2) as prefix from read_parquet('data/*')")
+    shop.write("sql/items.sql", "select distinct item_id from read_parquet('data/*')")
+    shop.write("sql/events.sql", f"{source} where event_time < timestamp '2025-11-01'")
+    shop.refresh()
+    without_user = f"select null as user_id, * exclude (user_id) from ({source}) limit 7"
+    shop.write("sql/events.sql", f"({source}) union all by name ({without_user})")
+    shop.refresh()
     return shop
