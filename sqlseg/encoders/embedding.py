@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import pyarrow as pa
+
 from sqlseg.encoders.manifest import Encoder
 from sqlseg.encoders.session import Device, open_session
 from sqlseg.encoders.udf import TokenEncoder, encoding_function
@@ -50,6 +52,12 @@ class Database(Protocol):
 
     def value(self, sql: str, parameters: Any = None) -> Any:
         """Return the first column of the first row."""
+
+    def table(self, sql: str, parameters: Any = None) -> pa.Table:
+        """Return the result as an Arrow table."""
+
+    def registered(self, name: str, table: pa.Table) -> AbstractContextManager[None]:
+        """Make an Arrow table readable under a name while the block runs."""
 
     def describe(self, sql: str) -> dict[str, str]:
         """Return the columns of a query and their types."""
@@ -114,17 +122,20 @@ def embed(
     with encoding_function(engine, session, threads):
         for first_user, last_user in slices:
             place = {"first_user": first_user, "last_user": last_user}
-            engine.execute(sql_text("steps/embed/slice_tokens.sql"), place)
-            engine.execute(sql_text("steps/embed/encode_changed.sql"), known)
-            embedded += int(engine.value("select count(*) from embed_output"))
-            engine.execute(f"delete from {table} where user_id in (select user_id from embed_output)")
-            engine.execute(f"insert into {table} select * from embed_output")
-            gone = f"user_id in ({sql_text('steps/embed/users_without_tokens.sql')})"
-            removed += _delete(engine, table, gone, place)
+            # Held as Arrow: a temporary table of a transaction stays in memory until its end, even when replaced.
+            rows = engine.table(
+                sql_text("steps/embed/encode_slice.sql"), {**place, "model_sha256": encoder.manifest.sha256}
+            )
+            embedded += len(rows) - rows["embedding"].null_count
+            with engine.registered("embed_rows", rows):
+                changed = "select user_id from embed_rows where embedding is not null"
+                engine.execute(f"delete from {table} where user_id in ({changed})")
+                engine.execute(f"insert into {table} {sql_text('steps/embed/changed_rows.sql')}", known)
+                gone = f"user_id in ({sql_text('steps/embed/users_without_tokens.sql')})"
+                removed += _delete(engine, table, gone, place)
     if everyone:
         removed += _delete(engine, table, "user_id not in (select user_id from embed_users)", None)
-    engine.execute("drop table if exists embed_input; drop table if exists embed_output; drop view embed_known")
-    engine.execute("drop view embed_sequence; drop view embed_users")
+    engine.execute("drop view embed_known; drop view embed_sequence; drop view embed_users")
     total = int(engine.value(f"select count(*) from {table}"))
     return EmbedResult(encoder.ref, total, embedded, removed, session.provider)
 

@@ -4,4 +4,4 @@ from embed_users
 where user_id between $first_user and $last_user
 except
 select user_id
-from embed_input
+from embed_rows
