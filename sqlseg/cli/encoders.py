@@ -76,7 +76,9 @@ def verify(
 def bench(
     name: NameArgument = None,
     device: DeviceOption = "auto",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Sessions side by side.")] = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="How many single-threaded sessions run side by side.")
+    ] = 1,
     project: ProjectOption = Path(),
     json: JsonOption = False,
 ) -> None:

@@ -16,7 +16,7 @@ from sqlseg.workflow.refresh import refresh as run_refresh
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(help="The folder of the new project.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.")],
     events: Annotated[
         str | None,
         typer.Option(
@@ -58,7 +58,7 @@ def init(
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(help="The folder of the new project.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.")],
     project: Annotated[Path, typer.Option("--project", hidden=True)] = Path(),
     json: JsonOption = False,
 ) -> None:
@@ -85,9 +85,9 @@ def demo(
 
 
 def synth(
-    file: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
-    users: Annotated[int, typer.Option("--users", min=1, help="Users of the shop.")],
-    events: Annotated[int, typer.Option("--events", min=1, help="Events in all.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="The Parquet file to write.")],
+    users: Annotated[int, typer.Option("--users", min=1, help="How many users the shop has.")],
+    events: Annotated[int, typer.Option("--events", min=1, help="How many events they cause in all.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same shop.")] = 0,
     project: Annotated[Path, typer.Option("--project", hidden=True)] = Path(),
     json: JsonOption = False,

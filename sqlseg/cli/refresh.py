@@ -21,7 +21,10 @@ from sqlseg.workflow.refresh import Options, Outcome
 
 Refit = Literal["drift", "always", "never"]
 AsOfOption = Annotated[
-    str | None, typer.Option("--as-of", metavar="T", help="Speak of this date or time instead of the newest day.")
+    str | None,
+    typer.Option(
+        "--as-of", metavar="T", help="A date or time to compute as of; else the first midnight after the newest event."
+    ),
 ]
 RefitOption = Annotated[
     Refit | None, typer.Option("--refit", help="When to find the segments anew; overrides sqlseg.toml.")
