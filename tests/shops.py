@@ -21,7 +21,7 @@ from sqlseg.features import registry
 from sqlseg.names import EVENT_COLUMNS
 from sqlseg.synth.writer import write_synthetic_events
 from sqlseg.workflow.narration import Clock
-from sqlseg.workflow.refresh import Options, Outcome
+from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.refresh import refresh as run_refresh
 
 TIERS = """

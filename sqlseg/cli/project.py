@@ -11,7 +11,7 @@ from sqlseg.cli.refresh import print_outcome
 from sqlseg.settings import load_settings
 from sqlseg.synth.writer import write_synthetic_events
 from sqlseg.workflow.creating import create_demo, create_project
-from sqlseg.workflow.refresh import Options
+from sqlseg.workflow.outcome import Options
 from sqlseg.workflow.refresh import refresh as run_refresh
 
 

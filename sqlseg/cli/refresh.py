@@ -17,7 +17,7 @@ from sqlseg.cli.console import (
 )
 from sqlseg.cli.overview import print_overview
 from sqlseg.workflow import refresh as workflow
-from sqlseg.workflow.refresh import Options, Outcome
+from sqlseg.workflow.outcome import Options, Outcome
 
 Refit = Literal["drift", "always", "never"]
 AsOfOption = Annotated[

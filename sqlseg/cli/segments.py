@@ -11,8 +11,8 @@ from sqlseg.cli.overview import print_overview
 from sqlseg.settings import load_settings
 from sqlseg.workflow.project import open_project
 from sqlseg.workflow.reading import UserInSegmentation, explain_user, segment_overview, segmentation_sheet
-from sqlseg.workflow.refresh import open_warehouse
 from sqlseg.workflow.renaming import rename_segment
+from sqlseg.workflow.warehouse import open_warehouse
 
 app = typer.Typer(help="What the segments are, and why a user is in one.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -16,8 +16,8 @@ from sqlseg.resources import resource_root
 from sqlseg.settings import FILE_NAME
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.project import Project, open_project
-from sqlseg.workflow.refresh import open_warehouse
 from sqlseg.workflow.state import last_refresh
+from sqlseg.workflow.warehouse import open_warehouse
 
 _LIBRARIES = ("duckdb", "sqlglot", "pyarrow", "numpy", "scikit-learn", "onnxruntime-gpu", "onnxruntime")
 _STALE_DAYS = 2

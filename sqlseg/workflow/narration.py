@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -40,3 +40,19 @@ class Clock:
 
     now: Callable[[], datetime]
     seconds: Callable[[], float]
+
+
+@dataclass
+class Stopwatch:
+    """Seconds by step, and the narrator told of each."""
+
+    narrator: Narrator
+    clock: Clock
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str, title: str) -> Iterator[None]:
+        started = self.clock.seconds()
+        with self.narrator.step(title):
+            yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + self.clock.seconds() - started, 3)

@@ -1,27 +1,25 @@
 """Carries out a plan from the sources to the published file: all of it, or nothing."""
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 from sqlseg import __version__
 from sqlseg.engine.duckdb import Engine, duckdb_version
-from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
+from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.errors import SqlsegError
 from sqlseg.events.staging import Staged, all_new, changes_since, drop_staged, keep_attributes, stage_events
-from sqlseg.publish.contents import published_relations
-from sqlseg.publish.snapshot import publish_snapshot
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import run_checks
-from sqlseg.workflow.locking import check_lock, lock_new_versions
-from sqlseg.workflow.narration import Clock, Narrator
-from sqlseg.workflow.plan import Plan, Refit, make_plan
+from sqlseg.workflow.locking import check_lock
+from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
+from sqlseg.workflow.outcome import Move, Options, Outcome
+from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
+from sqlseg.workflow.publishing import publish
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.state import (
     LastRefresh,
@@ -33,6 +31,7 @@ from sqlseg.workflow.state import (
     segmentations_behind,
     update_run,
 )
+from sqlseg.workflow.warehouse import attach_project_sources, open_warehouse
 
 
 class NoEventsBefore(SqlsegError):
@@ -63,87 +62,6 @@ class Interrupted(SqlsegError):
             )
         else:
             super().__init__("Interrupted; the warehouse and the published file are as they were.")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of one refresh."""
-
-    as_of: str | None = None
-    refit: Refit | None = None
-    segmentation: str | None = None
-    full: bool = False
-    require_gpu: bool = False
-
-
-@dataclass(frozen=True)
-class Move:
-    """Users who go from one segment to another; None stands for not being there."""
-
-    segmentation: str
-    from_segment: str | None
-    to_segment: str | None
-    cause: str
-    user_count: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a refresh did, or a plan found that it would do."""
-
-    run_id: str
-    plan: Plan
-    users_total: int
-    users_embedded: int
-    users_moved: int
-    provider: str | None
-    moves: tuple[Move, ...]
-    published: Path | None
-    seconds: dict[str, float]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass
-class _Stopwatch:
-    """Seconds by step, and the narrator told of each."""
-
-    narrator: Narrator
-    clock: Clock
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextlib.contextmanager
-    def step(self, name: str, title: str) -> Iterator[None]:
-        started = self.clock.seconds()
-        with self.narrator.step(title):
-            yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + self.clock.seconds() - started, 3)
-
-
-def open_warehouse(project: Project, *, read_only: bool = False) -> Engine:
-    """Open the project's working database, made ready to use; sources are not attached yet.
-
-    Raises DatabaseLocked where another process holds it, DatabaseDamaged, or NewerWarehouse.
-    """
-    settings = project.settings.warehouse
-    settings.path.parent.mkdir(parents=True, exist_ok=True)
-    engine = Engine.open(
-        settings.path, read_only=read_only, threads=settings.threads, memory_limit=settings.memory_limit
-    )
-    try:
-        if not read_only:
-            with engine.transaction():
-                prepare_warehouse(engine)
-    except BaseException:
-        engine.close()
-        raise
-    return engine
-
-
-def _attach(engine: Engine, project: Project) -> None:
-    attach_sources(
-        engine,
-        {alias: Source(alias, source.type, source.path) for alias, source in project.settings.sources.items()},
-    )
 
 
 def _stage(engine: Engine, project: Project, started_at: datetime) -> tuple[Staged, str]:
@@ -181,12 +99,12 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
         engine = open_warehouse(project)
     with engine:
         try:
-            _attach(engine, project)
+            attach_project_sources(engine, project)
             outcome = _refresh(engine, project, options, clock, narrator, dry=dry)
         except KeyboardInterrupt:
             raise Interrupted(committed=False) from None
         try:
-            return outcome if dry else _publish(engine, project, outcome, _Stopwatch(narrator, clock, outcome.seconds))
+            return outcome if dry else publish(engine, project, outcome, Stopwatch(narrator, clock, outcome.seconds))
         except KeyboardInterrupt:
             raise Interrupted(committed=True) from None
 
@@ -201,7 +119,7 @@ def _refresh(
 ) -> Outcome:
     started_at = clock.now()
     run_id = next_run_id(engine, started_at)
-    stopwatch = _Stopwatch(narrator, clock)
+    stopwatch = Stopwatch(narrator, clock)
     if not dry:
         begin_run(engine, run_id, started_at)
     try:
@@ -234,7 +152,7 @@ def _carry_out(
     run_id: str,
     started_at: datetime,
     clock: Clock,
-    stopwatch: _Stopwatch,
+    stopwatch: Stopwatch,
 ) -> Outcome:
     settings = project.settings.project
     last, models = last_refresh(engine), models_in_use(engine)
@@ -337,7 +255,7 @@ def _carry_out(
     )
 
 
-def _compute(work: steps.Work, stopwatch: _Stopwatch) -> steps.Before:
+def _compute(work: steps.Work, stopwatch: Stopwatch) -> steps.Before:
     """Compute the inputs as of now, and where moves may have several causes as of the last refresh as well."""
     before: steps.Before = {}
     with stopwatch.step("features", "Computing features and embeddings"):
@@ -400,33 +318,3 @@ def _moves(engine: Engine, run_id: str) -> tuple[Move, ...]:
         {"run_id": run_id},
     )
     return tuple(Move(*row) for row in rows)
-
-
-def _publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: _Stopwatch) -> Outcome:
-    """Replace the published file, unless nothing is new and it holds the last refresh already."""
-    path = project.settings.warehouse.published
-    if outcome.plan.kind == "noop" and published_run(path) == _last_run_id(engine):
-        return outcome
-    with stopwatch.step("publish", "Publishing"):
-        publish_snapshot(engine, path, published_relations(engine, list(project.settings.segmentations)))
-    update_run(engine, outcome.run_id, {"seconds": json.dumps(stopwatch.seconds), "finished_at": stopwatch.clock.now()})
-    added = lock_new_versions(project)
-    notes = (f"features.lock now holds {', '.join(added)}.",) if added else ()
-    return replace(outcome, published=path, seconds=stopwatch.seconds, notes=notes)
-
-
-def _last_run_id(engine: Engine) -> str | None:
-    state = last_refresh(engine)
-    return state.run_id if state else None
-
-
-def published_run(path: Path) -> str | None:
-    """Return the refresh that a published file holds, or None where there is no such file that opens."""
-    if not path.is_file():
-        return None
-    try:
-        with Engine.open(path, read_only=True) as reader:
-            run_id = reader.value("select max(run_id) from segments.run where status = 'done' and kind <> 'noop'")
-    except SqlsegError:
-        return None
-    return None if run_id is None else str(run_id)

@@ -5,7 +5,7 @@ from sqlseg.publish.contents import published_relations
 from sqlseg.publish.snapshot import publish_snapshot
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.project import Project
-from sqlseg.workflow.refresh import open_warehouse
+from sqlseg.workflow.warehouse import open_warehouse
 
 _LONGEST = 200
 

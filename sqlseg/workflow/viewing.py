@@ -12,8 +12,8 @@ from sqlseg.features.view import View
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.project import Project, open_project
-from sqlseg.workflow.refresh import open_warehouse
 from sqlseg.workflow.state import last_refresh
+from sqlseg.workflow.warehouse import open_warehouse
 
 
 class NoRefreshYet(SqlsegError):

@@ -6,14 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from sqlseg.settings import load_settings
+from sqlseg.workflow.narration import Clock
+from sqlseg.workflow.outcome import Options
+from sqlseg.workflow.refresh import refresh
 
 COMMAND = [sys.executable, "-c", "from sqlseg.cli.main import main; main()"]
 
@@ -24,6 +29,20 @@ OF_THE_CLOCK = {
 }
 
 Content = dict[str, list[tuple[Any, ...]]]
+
+
+class Silence:
+    """A narrator that says nothing."""
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        yield
+
+    def progress(self, done: int, total: int) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        return
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,11 @@ class Shop:
         process = self.start(**options)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def refresh_here(self) -> None:
+        """Refresh to the end within this process, which spares starting one."""
+        ticks = Clock(now=lambda: datetime.now(UTC).replace(tzinfo=None), seconds=time.perf_counter)
+        refresh(self.directory, Options(), ticks, Silence())
 
     def add_events(self) -> None:
         """Bring the later events in, beside the earlier ones."""
@@ -137,11 +161,13 @@ def wait_for(condition: Any, process: subprocess.Popen[str]) -> bool:
 
 @dataclass(frozen=True)
 class Stage:
-    """A shop about to be refreshed, and what comes of it undisturbed: the content of both files, and the seconds."""
+    """A shop about to be refreshed, and what comes of it undisturbed: the content of
+    both files, the bytes of the larger one, and the seconds it takes."""
 
     shop: Shop
     warehouse: Content
     published: Content
+    largest_file: int
     seconds: float
 
     def assert_finished(self, shop: Shop) -> None:

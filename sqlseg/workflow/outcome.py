@@ -1,0 +1,44 @@
+"""What a refresh is asked for, and what came of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlseg.workflow.plan import Plan, Refit
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks of one refresh."""
+
+    as_of: str | None = None
+    refit: Refit | None = None
+    segmentation: str | None = None
+    full: bool = False
+    require_gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Move:
+    """Users who go from one segment to another; None stands for not being there."""
+
+    segmentation: str
+    from_segment: str | None
+    to_segment: str | None
+    cause: str
+    user_count: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a refresh did, or a plan found that it would do."""
+
+    run_id: str
+    plan: Plan
+    users_total: int
+    users_embedded: int
+    users_moved: int
+    provider: str | None
+    moves: tuple[Move, ...]
+    published: Path | None
+    seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
