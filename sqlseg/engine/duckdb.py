@@ -136,7 +136,8 @@ class Engine:
     def create_temp_view(self, name: str, select: str) -> None:
         """Name a SELECT for this connection alone.
 
-        Raises QueryFailed where the text cannot be parsed or bound, or holds anything but exactly one SELECT.
+        Raises QueryFailed, with the lines of the text, where it cannot be parsed or bound, or holds anything but
+        exactly one SELECT.
         """
         try:
             statements = self._connection.extract_statements(select)
@@ -145,8 +146,12 @@ class Engine:
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
             raise QueryFailed(f"Expected exactly one SELECT, got: {kinds}.")
-        # On a line of its own, so that the lines of an error are those of the text plus one.
-        self.execute(f"create or replace temp view {quoted(name)} as\n{select}")
+        try:
+            # On a line of its own, so that the lines of an error are those of the text plus one.
+            self.execute(f"create or replace temp view {quoted(name)} as\n{select}")
+        except QueryFailed as error:
+            message = _LINE.sub(lambda found: f"LINE {int(found.group(1)) - 1}:", error.message)
+            raise QueryFailed(message, hint=error.hint) from error
 
     def describe(self, sql: str) -> dict[str, str]:
         """Return the column names of a query and their DuckDB types, in order, without running it."""

@@ -20,7 +20,7 @@ class SourceSqlFailed(SqlsegError):
 
     def __init__(self, path: Path, detail: SqlsegError) -> None:
         line = error_line(detail)
-        where = f"{path}, line {line - 1}" if line and line > 1 else str(path)
+        where = f"{path}, line {line}" if line else str(path)
         super().__init__(
             f"{where}: {detail.message.splitlines()[0]}",
             hint="\n".join(
@@ -85,6 +85,15 @@ def _shop_sql(path: Path, project: Path) -> Iterator[str]:
             raise SourceSqlFailed(path, error) from error
 
 
+@contextlib.contextmanager
+def _rows_of_shop_sql() -> Iterator[None]:
+    """Take the line out of what fails while the rows of a shop's SQL are read: it is one of the SQL around it."""
+    try:
+        yield
+    except QueryFailed as error:
+        raise QueryFailed(error.message.partition("\n\nLINE ")[0], hint=error.hint) from error
+
+
 def _raw_projection(columns: Mapping[str, str], path: Path) -> str:
     by_name = {name.lower(): (name, kind) for name, kind in columns.items()}
     missing = [column.name for column in EVENT_COLUMNS if column.required and column.name not in by_name]
@@ -126,7 +135,10 @@ def stage_events(
         engine.create_temp_view("source_rows", text)
         columns = engine.describe("select * from source_rows")
         engine.create_temp_view("raw_events", f"select\n    {_raw_projection(columns, path)}\nfrom source_rows")
-        engine.execute(sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity})
+        with _rows_of_shop_sql():
+            engine.execute(
+                sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity}
+            )
     engine.execute(sql_text("steps/events/mark_duplicates.sql"))
     rejected = dict(engine.rows(sql_text("steps/events/count_rejections.sql")))
     row = engine.row(sql_text("steps/events/summary.sql"))
@@ -190,11 +202,12 @@ def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path)
         name = next((column for column in columns if column.lower() == key), None)
         if name is None:
             raise UnusableSource(f"{path} has no column {key}; it returns: {', '.join(columns)}.")
-        engine.execute(
-            f"create or replace table sqlseg.{kind} as "
-            f"select {quoted(name)}::varchar as {key}, * exclude ({quoted(name)}) from source_rows "
-            f"where {quoted(name)} is not null"
-        )
+        with _rows_of_shop_sql():
+            engine.execute(
+                f"create or replace table sqlseg.{kind} as "
+                f"select {quoted(name)}::varchar as {key}, * exclude ({quoted(name)}) from source_rows "
+                f"where {quoted(name)} is not null"
+            )
         without_id = int(engine.value(f"select count(*) from source_rows where {quoted(name)} is null"))
     twice = engine.row(
         f"select {key}, count(*) from sqlseg.{kind} group by {key} having count(*) > 1 order by 2 desc, 1 limit 1"

@@ -267,7 +267,8 @@ def _rule_rows(engine: Engine, project: Project, segmentation: RulesSegmentation
             "where user_id is not null order by 1, 2"
         )
     except QueryFailed as error:
-        raise RuleFailed(f"{path}: {error.message.splitlines()[0]}", hint=error.hint) from error
+        first, *rest = error.message.splitlines()
+        raise RuleFailed(f"{path}: {first}", hint="\n".join(rest).strip() or error.hint) from error
 
 
 def _ids_by_name(engine: Engine, segmentation: str, names: Sequence[str]) -> dict[str, str]:

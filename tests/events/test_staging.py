@@ -317,6 +317,7 @@ def told(error: pytest.ExceptionInfo) -> str:
         (row(ingested_at="20240501"), UnusableSource, "ingested_at is INTEGER"),
         ("select user_id,\n  event_time,\n  evnt_type\nfrom (select 1 as user_id)", SourceSqlFailed, "line 2"),
         ("select *\nfrom read_parquet('nowhere.parquet')", SourceSqlFailed, "nowhere.parquet"),
+        ("select 1\nfrom where", SourceSqlFailed, "events.sql, line 2: Parser Error"),
         ("selec 1", SourceSqlFailed, "syntax error"),
         ("", SourceSqlFailed, "exactly one SELECT"),
         ("-- only a comment", SourceSqlFailed, "exactly one SELECT"),
