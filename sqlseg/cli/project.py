@@ -48,13 +48,14 @@ def init(
             [(g.column, g.target, g.reason, "" if g.certain else "please check") for g in made.proposal.guesses],
         )
         if made.proposal.unused:
-            stderr.print(f"[dim]-[/] Not used: {', '.join(made.proposal.unused)}.", soft_wrap=True)
-    console.print(f"\nA project is in {made.directory}: {', '.join(str(file) for file in made.files)}.", soft_wrap=True)
+            stderr.print(f"- Not used: {', '.join(made.proposal.unused)}.", markup=False, soft_wrap=True)
+    files = ", ".join(str(file) for file in made.files)
+    console.print(f"\nA project is in {made.directory}: {files}.", markup=False, soft_wrap=True)
     where = f" --project {directory}"
     if made.proposal is None:
-        console.print(f"Fill in sql/events.sql, then run: sqlseg refresh{where}", soft_wrap=True)
+        console.print(f"Fill in sql/events.sql, then run: sqlseg refresh{where}", markup=False, soft_wrap=True)
     else:
-        console.print(f"Check sql/events.sql, then run: sqlseg refresh{where}", soft_wrap=True)
+        console.print(f"Check sql/events.sql, then run: sqlseg refresh{where}", markup=False, soft_wrap=True)
 
 
 def demo(

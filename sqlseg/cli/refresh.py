@@ -11,6 +11,7 @@ from sqlseg.cli.console import (
     Terminal,
     print_json,
     print_table,
+    printable,
     stderr,
     stdout,
     system_clock,
@@ -57,7 +58,7 @@ def plan(
         return
     console.print(f"A refresh would be {outcome.plan.kind}, as of {outcome.plan.as_of} UTC.")
     for line in outcome.plan.news:
-        console.print(f"- {line}", markup=False)
+        console.print(f"- {printable(line)}", markup=False)
     print_table(
         None,
         ["segmentation", "what would happen", "because"],
@@ -92,10 +93,10 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.plan.kind == "noop":
         console.print("Nothing is new since the last refresh; the published file is as it was.")
         if outcome.published is not None:
-            console.print(f"It had not been published yet: {outcome.published}", soft_wrap=True)
+            console.print(f"It had not been published yet: {outcome.published}", markup=False, soft_wrap=True)
         return
     for note in outcome.notes:
-        stderr.print(f"[dim]-[/] {note}", soft_wrap=True)
+        stderr.print(f"- {printable(note)}", markup=False, soft_wrap=True)
     seconds = sum(outcome.seconds.values())
     console.print(
         f"Refreshed as of {outcome.plan.as_of} UTC ({outcome.plan.kind}, {seconds:.1f} s): "

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from sqlseg.cli.console import JsonOption, ProjectOption, Terminal, print_json, print_table, stdout
+from sqlseg.cli.console import JsonOption, ProjectOption, Terminal, print_json, print_table, printable, stdout
 from sqlseg.cli.overview import print_overview
 from sqlseg.settings import load_settings
 from sqlseg.workflow.project import open_project
@@ -65,8 +66,8 @@ def show(
         console.print(f"inputs: {facts['inputs']}", markup=False, soft_wrap=True)
     for segment in sheet.segments:
         console.print(f"\n[bold]{segment.segment_id}[/]  ", end="")
-        console.print(segment.name, markup=False)
-        console.print(f"  {segment.description}", markup=False, soft_wrap=True)
+        console.print(printable(segment.name), markup=False)
+        console.print(printable(f"  {segment.description}"), markup=False, soft_wrap=True)
         rows = [
             (feature, mean, overall, f"{lift:.2f}x" if lift is not None and overall > 0 else None)
             for feature, mean, overall, lift in sheet.telling.get(segment.segment_id, ())
@@ -99,15 +100,15 @@ def _print_place(place: UserInSegmentation) -> None:
     console = stdout()
     member = place.membership
     told = f"{member['segmentation']}: {member['segment_name']} ({member['segment_id']})"
-    console.print(f"\n[bold]{member['user_id']}[/] ", end="")
-    console.print(told, markup=False, soft_wrap=True)
+    console.print(f"\n[bold]{escape(printable(member['user_id']))}[/] ", end="")
+    console.print(printable(told), markup=False, soft_wrap=True)
     if place.rule_sql is not None:
         console.print("by the rule of this segmentation.")
     elif place.runner_up_name is None:
         console.print("the only segment there is.")
     else:
         console.print(
-            f"confidence {member['confidence']:.2f}; the next nearest is {place.runner_up_name} "
+            f"confidence {member['confidence']:.2f}; the next nearest is {printable(place.runner_up_name)} "
             f"({member['runner_up_segment_id']}).",
             markup=False,
             soft_wrap=True,
