@@ -58,22 +58,19 @@ select
                                                                 -- the most it could be: 1 is all alike; NULL under
                                                                 -- two categories
     interests.first_choice.events
-    / interests.events as top_category_share,                   -- #range(0,1) #high(focused) share of the top category: share of the category
-                                                                -- that comes first
+    / interests.events as top_category_share,                   -- #range(0,1) #high(focused) share of the top category: of all that the user
+                                                                -- did with a known category
     interests.first_choice.category as top_category,            -- the category that comes first; of several with the
                                                                 -- same count, the last by name
-    purchases.repeated / purchases.items as repeat_item_share,  -- #range(0,1) #high(replenishing) #low(one-off) share of items bought again: share
-                                                                -- of the items bought that were bought on more than
-                                                                -- one day
+    purchases.repeated / purchases.items as repeat_item_share,  -- #range(0,1) #high(replenishing) #low(one-off) share of items bought again: of
+                                                                -- the items bought, those bought on more than one day
     case
         when purchases.first_at < local_as_of() - interval 90 day then purchases.new / nullif(purchases.recent, 0)
-    end as new_item_share,                                      -- #range(0,1) #high(exploring) #low(habitual) share of new items: share
-                                                                -- of the items bought in the last 90 days that the
-                                                                -- user had never bought before
+    end as new_item_share,                                      -- #range(0,1) #high(exploring) #low(habitual) share of new items: of
+                                                                -- the items bought in the last 90 days, those the user had never bought before
     case
         when interests.first_at < local_as_of() - interval 90 day then interests.new / nullif(interests.recent, 0)
-    end as new_category_share                                   -- #range(0,1) #high(newly curious) share of new categories: share of the
-                                                                -- categories touched in the last 90 days that the
-                                                                -- user had never touched before
+    end as new_category_share                                   -- #range(0,1) #high(newly curious) share of new categories: of the
+                                                                -- categories touched in the last 90 days, those the user had never touched before
 from interests
 full join purchases on purchases.user_id = interests.user_id

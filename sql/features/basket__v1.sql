@@ -29,12 +29,10 @@ assortments as (
 select
     baskets.user_id,                                          -- #unique #not_null the user
     baskets.lines_per_order,                                  -- #range(1,) #high(large-basket) #low(small-basket)
-                                                              -- lines in an order: average number of lines in an order
-    baskets.quantity_per_order,                               -- #range(0,) #high(bulk-buying) pieces in an order: average number of
-                                                              -- pieces in an order
+                                                              -- lines in an order: the average
+    baskets.quantity_per_order,                               -- #range(0,) #high(bulk-buying) pieces in an order: the average
     nullif(assortments.distinct_items, 0) as distinct_items,  -- #range(0,) #default(0) #high(wide-ranging)
-                                                              -- #low(narrow-ranging) different items: different items ever bought;
-                                                              -- NULL where no item is known
+                                                              -- #low(narrow-ranging) different items: ever bought; NULL where no item is known
     baskets.order_value_variation                             -- #range(0,) #high(varying-basket) #low(steady-basket)
                                                               -- variation of order value: standard deviation of the order values over their
                                                               -- mean; NULL under two orders

@@ -17,8 +17,8 @@ gaps as (
 )
 select
     user_id,                         -- #unique #not_null the user
-    median(gap) as gap_median_days,  -- #range(1,) #high(slow-paced) #low(fast-paced) days between purchases: median days between two purchase
-                                     -- days
+    median(gap) as gap_median_days,  -- #range(1,) #high(slow-paced) #low(fast-paced) days between purchases: the median, from one purchase
+                                     -- day to the next
     case
         when count(gap) >= 2 then stddev_samp(gap) / avg(gap)
     end as gap_variation,            -- #range(0,) #high(irregular) #low(regular) irregularity of purchases: standard deviation of the gaps over
@@ -28,6 +28,6 @@ select
                                      -- the user's own median gap: above 1 is late
     median(gap) - date_diff(
         'day', max(day), local_as_of()::date
-    ) as next_purchase_in_days       -- days until the next purchase: days until the next purchase is due by the median gap; negative when overdue
+    ) as next_purchase_in_days       -- days until the next purchase: due by the median gap; negative when overdue
 from gaps
 group by user_id

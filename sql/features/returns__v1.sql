@@ -65,14 +65,13 @@ select
     / nullif(totals.orders, 0) as return_rate_orders,      -- #range(0,1) #high(return-prone) #low(rarely returning)
                                                            -- returns in an order: returns (by order_id, else by instant) for one order
     least(totals.returned_quantity, totals.quantity)
-    / nullif(totals.quantity, 0) as return_rate_quantity,  -- #range(0,1) share of pieces returned: share of the pieces bought that came back
+    / nullif(totals.quantity, 0) as return_rate_quantity,  -- #range(0,1) share of pieces returned: of the pieces bought
     case
         when totals.returned_value is not null
             then least(totals.returned_value, totals.value) / nullif(totals.value, 0)
-    end as return_rate_revenue,                            -- #range(0,1) share of value returned: share of the value bought that came back;
-                                                           -- NULL where prices are unknown
+    end as return_rate_revenue,                            -- #range(0,1) share of value returned: of the value bought; NULL where prices are unknown
     average_waits.days as days_to_return                   -- #range(0,) #high(late-returning) #low(early-returning)
-                                                           -- days until a return: average days from the latest purchase of an item to its
+                                                           -- days until a return: the average from the latest purchase of an item to its
                                                            -- return
 from totals
 left join average_waits on average_waits.user_id = totals.user_id

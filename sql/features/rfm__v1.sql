@@ -22,16 +22,16 @@ select
     ) as recency_days,                                              -- #range(0,) #high(lapsed) #low(recently active)
                                                                     -- days since the last purchase
     count(case when event_type = 'purchase' then 1 end) as orders,  -- #not_null #range(0,) #default(0)
-                                                                    -- #high(frequent) #low(infrequent) orders: orders placed
+                                                                    -- #high(frequent) #low(infrequent) orders placed
     round(
         sum(case when event_type = 'purchase' then value else -value end), 6
     ) as spend,                                                     -- #default(0) #high(high-spending)
-                                                                    -- #low(low-spending) spend: revenue: purchases minus
-                                                                    -- returns; NULL where no price is known
+                                                                    -- #low(low-spending) spend: purchases minus returns;
+                                                                    -- NULL where no price is known
     avg(
         case when event_type = 'purchase' then value end
     ) as average_order_value,                                       -- #range(0,) #high(big-ticket) #low(small-ticket)
-                                                                    -- average order value: average value of an order, before returns
+                                                                    -- average order value: before returns
     date_diff(
         'day', min(case when event_type = 'purchase' then first_line_at end)::date, local_as_of()::date
     ) as tenure_days                                                -- #range(0,) #high(long-standing) #low(new) days

@@ -65,15 +65,14 @@ select
     sum(sessions)::bigint as sessions,                         -- #not_null #range(0,) #default(0)
                                                                -- #high(often-visiting) #low(rarely visiting) visits
     sum(events) / sum(sessions) as events_per_session,         -- #range(1,) #high(busy) events in a visit
-    sum(views) / sum(events) as view_share,                    -- #range(0,1) share of page views: share of the events that are page views
+    sum(views) / sum(events) as view_share,                    -- #range(0,1) share of page views: among all events
     case
         when sum(views) > 0 then sum(seconds) / sum(sessions) / 60
     end as minutes_per_session,                                -- #range(0,) #high(lingering) #low(quick) minutes in a visit: from the
                                                                -- first to the last event; NULL without page views
     sum(page_seconds)
-    / nullif(sum(timed_pages), 0) as seconds_per_page,         -- #range(0,) #high(attentive) #low(skimming) seconds on a page: seconds
-                                                               -- on a page, where the source knows; NULL where it
-                                                               -- does not
+    / nullif(sum(timed_pages), 0) as seconds_per_page,         -- #range(0,) #high(attentive) #low(skimming) seconds on a page: where
+                                                               -- the source knows; NULL where it does not
     date_diff(
         'day', max(last_at)::date, local_as_of()::date
     ) as idle_days                                             -- #range(0,) #high(dormant) #low(recently seen) days

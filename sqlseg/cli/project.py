@@ -1,6 +1,8 @@
 """`sqlseg init`, `sqlseg demo` and `sqlseg synth`."""
 
+import sys
 from pathlib import Path
+from shutil import which
 from typing import Annotated
 
 import typer
@@ -73,16 +75,23 @@ def demo(
         return
     print_outcome(outcome)
     print_overview(published)
+    command = _this_command()
     stdout().print(
         f"\nThe published file, for SQL and BI tools: {published}\n\n"
         "Next, try:\n"
-        f"  sqlseg segments show behavior --project {directory}\n"
-        f"  sqlseg segments explain 1228 --project {directory}\n"
-        f'  sqlseg query "select segment_name, count(*) as users, avg(rfm__spend) as spend '
+        f"  {command} segments show behavior --project {directory}\n"
+        f"  {command} segments explain 1228 --project {directory}\n"
+        f'  {command} query "select segment_name, count(*) as users, avg(rfm__spend) as spend '
         f'from segments.behavior_users group by all order by spend desc" --project {directory}',
         markup=False,
         soft_wrap=True,
     )
+
+
+def _this_command() -> str:
+    """Return how the reader can call sqlseg from here: by its name, or by its path where the name is not found."""
+    called = Path(sys.argv[0])
+    return called.name if called.name != "sqlseg" or which("sqlseg") == str(called.absolute()) else str(called)
 
 
 def synth(
