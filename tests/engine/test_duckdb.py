@@ -1,0 +1,205 @@
+"""The connection as the rest of sqlseg sees it: drained results, one family of errors, all or nothing."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.errors import (
+    DatabaseDamaged,
+    DatabaseLocked,
+    DiskFull,
+    OutOfMemory,
+    PathNotWritable,
+    QueryFailed,
+    explained,
+)
+from sqlseg.engine.warehouse import (
+    MissingSource,
+    NewerWarehouse,
+    Source,
+    attach_sources,
+    comment_on,
+    comments,
+    prepare_warehouse,
+)
+from sqlseg.errors import SqlsegError
+from sqlseg.names import PUBLISHED_TABLES, WAREHOUSE_TABLES
+
+
+@pytest.fixture
+def engine():
+    with Engine.open(None, threads=1) as engine:
+        yield engine
+
+
+def test_results_in_every_shape(engine):
+    assert engine.rows("select * from range(2)") == [(0,), (1,)]
+    assert engine.row("select 1, 2") == (1, 2)
+    assert engine.row("select 1 where false") is None
+    assert engine.value("select $n + 1", {"n": 1}) == 2
+    assert engine.value("select 1 where false") is None
+    assert engine.table("select 1 as a, null::varchar as b").to_pylist() == [{"a": 1, "b": None}]
+    assert engine.describe("select 1 as a, 'x' as b") == {"a": "INTEGER", "b": "VARCHAR"}
+
+
+def test_a_statement_leaves_nothing_open(engine):
+    # An undrained result would block the connection, or lose rows, by release.
+    engine.execute("select * from range(100000)")
+    engine.execute("create table t as select * from range(10); insert into t select * from range(10)")
+    with engine.registered("arrow", pa.table({"x": [1, 2, 3]})):
+        assert engine.value("select sum(x) from arrow") == 6
+    with pytest.raises(QueryFailed):
+        engine.rows("from arrow")
+    assert engine.value("select count(*) from t") == 20
+
+
+def test_user_text_is_bound_and_never_run(engine):
+    engine.execute("create table t (x varchar)")
+    engine.execute("insert into t values ($x)", {"x": "'); drop table t; --"})
+    assert engine.rows("select x from t where x = $x", {"x": "'); drop table t; --"}) == [("'); drop table t; --",)]
+
+
+def test_a_transaction_keeps_all_or_nothing(engine):
+    engine.execute("create table t (x int)")
+    with engine.transaction():
+        engine.execute("insert into t values (1)")
+    for failure in (ValueError, KeyboardInterrupt):
+        with pytest.raises(failure), engine.transaction():
+            engine.execute("insert into t values (2)")
+            raise failure
+    with pytest.raises(QueryFailed), engine.transaction():
+        engine.execute("insert into t values (3)")
+        engine.execute("select error('boom')")
+    assert engine.rows("select x from t") == [(1,)]
+
+
+def test_a_function_over_arrow(engine):
+    engine.create_vector_function("twice", lambda x: pc.multiply(x, 2).combine_chunks(), ["BIGINT"], "BIGINT")
+    assert engine.value("select sum(twice(range)) from range(5000)") == 2 * sum(range(5000))
+    engine.drop_function("twice")
+    with pytest.raises(QueryFailed):
+        engine.rows("select twice(1)")
+
+
+def test_a_problem_inside_a_function_comes_out_as_it_is(engine):
+    def refuse(x):
+        raise SqlsegError("No.", hint="Ask again.")
+
+    engine.create_vector_function("refuse", refuse, ["BIGINT"], "BIGINT")
+    with pytest.raises(SqlsegError) as error:
+        engine.rows("select refuse(range) from range(3)")
+    assert (error.value.message, error.value.hint) == ("No.", "Ask again.")
+    with pytest.raises(QueryFailed):
+        engine.rows("selec")
+
+
+@pytest.mark.parametrize("text", ["", "select 1; select 2", "delete from t", "pragma version", "set threads = 1"])
+def test_a_view_is_exactly_one_select(engine, text):
+    engine.execute("create table t as select 1 as x")
+    with pytest.raises(QueryFailed, match="exactly one SELECT"):
+        engine.create_temp_view("asked", text)
+    assert engine.rows("from t") == [(1,)]
+
+
+def test_the_line_of_an_error_is_that_of_the_text(engine):
+    for text in ("select 1,\n  nothing", "select 1\nfrom where", "select 1\nfrom nowhere"):
+        with pytest.raises(QueryFailed, match="LINE 2:"):
+            engine.create_temp_view("asked", text)
+
+
+def test_with_is_a_select_and_a_comment_may_end_it(engine):
+    engine.create_temp_view("asked", "with x as (select 1 as y) select * from x -- done")
+    assert engine.rows("from asked") == [(1,)]
+
+
+@pytest.mark.parametrize("name", ["plain", 'a "b"', "select", "x; drop table t", "é☕"])
+def test_any_text_can_be_a_name(engine, name):
+    engine.execute(f"create table {quoted(name)} as select 1 as {quoted(name)}")
+    assert engine.columns("main", name) == {name: "INTEGER"}
+    assert engine.relation_exists("main", name)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "fragment"),
+    [
+        (
+            'IO Error: Could not set lock on file "/x/w.duckdb": Conflicting lock is held in /usr/bin/python (PID 12)',
+            DatabaseLocked,
+            "PID 12",
+        ),
+        ('IO Error: Could not set lock on file "/x/w.duckdb": other', DatabaseLocked, "/x/w.duckdb"),
+        ("IO Error: Could not write file: No space left on device", DiskFull, "full"),
+        ("Out of Memory Error: failed to allocate", OutOfMemory, "memory_limit"),
+        ("IO Error: The file is not a valid DuckDB database file!", DatabaseDamaged, "backup"),
+        ('IO Error: Cannot open file "x": Permission denied', PathNotWritable, "permissions"),
+        ("Binder Error: no such column", QueryFailed, "no such column"),
+    ],
+)
+def test_errors_of_the_database_are_explained(text, kind, fragment):
+    error = explained(Exception(text))
+    assert type(error) is kind
+    assert fragment in f"{error.message} {error.hint}"
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / "w.duckdb"
+    path.write_text("not a database" * 500)
+    with pytest.raises(DatabaseDamaged, match=r"w\.duckdb"):
+        Engine.open(path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(SqlsegError, match="nowhere"):
+        Engine.open(tmp_path / "nowhere" / "w.duckdb")
+
+
+def test_reading_only(tmp_path):
+    path = tmp_path / "w.duckdb"
+    Engine.open(path).close()
+    with Engine.open(path, read_only=True) as engine, pytest.raises(SqlsegError):
+        engine.execute("create table t (x int)")
+
+
+# -- the warehouse -----------------------------------------------------------------------------------------------
+
+
+def test_a_warehouse_is_made_once(tmp_path):
+    path = tmp_path / "w.duckdb"
+    with Engine.open(path) as engine:
+        prepare_warehouse(engine)
+        engine.execute("insert into quality.rejection values ('run', 'reason', 1)")
+    with Engine.open(path) as engine:
+        prepare_warehouse(engine)
+        assert engine.rows("from quality.rejection") == [("run", "reason", 1)]
+        for relation in (*PUBLISHED_TABLES, *WAREHOUSE_TABLES):
+            text, columns = comments(engine, relation.schema, relation.name)
+            assert text, relation
+            assert columns.keys() == engine.columns(relation.schema, relation.name).keys(), relation
+        engine.execute("update sqlseg.warehouse set format = format + 1")
+        with pytest.raises(NewerWarehouse, match="newer sqlseg"):
+            prepare_warehouse(engine)
+
+
+def test_comments_hold_any_text(engine):
+    engine.execute('create table t (x int, "a ""b""" int)')
+    comment_on(engine, "table", "t", "It's 100% — done; --", {"x": "é '", 'a "b"': "quoted"})
+    assert comments(engine, "main", "t") == ("It's 100% — done; --", {"x": "é '", 'a "b"': "quoted"})
+
+
+def test_sources_are_attached_for_reading_only(engine, tmp_path):
+    path = tmp_path / "it's here.duckdb"
+    with Engine.open(path) as other:
+        other.execute("create table orders as select 7 as n")
+    attach_sources(engine, {"crm": Source("crm", "duckdb", str(path))})
+    assert engine.value("select n from crm.orders") == 7
+    with pytest.raises(SqlsegError):
+        engine.execute("delete from crm.orders")
+
+
+def test_a_source_that_is_not_there_or_no_database(engine, tmp_path):
+    (tmp_path / "text.duckdb").write_text("text" * 5000)
+    for path, fragment in [("nowhere.duckdb", "[sources.crm]"), ("text.duckdb", "cannot be attached")]:
+        with pytest.raises(MissingSource, match="'crm'") as error:
+            attach_sources(engine, {"crm": Source("crm", "duckdb", str(tmp_path / path))})
+        assert fragment in f"{error.value.message} {error.value.hint}"
