@@ -7,6 +7,8 @@ import duckdb
 import pytest
 from shops import RULES, bought, call_sqlseg, viewed
 
+from sqlseg.settings import load_settings
+
 EVENTS = [bought("ann", "2024-03-01 10:00", 150), viewed("eve", "2024-03-03 09:00")]
 
 
