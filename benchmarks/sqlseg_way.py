@@ -1,0 +1,89 @@
+"""The benchmark's job by sqlseg: a cold refresh of a new project over the same events.
+
+Usage: python sqlseg_way.py EVENTS.parquet PROJECT_DIR REPORT.json THREADS [MEMORY_LIMIT]
+"""
+
+import json
+import resource
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlseg.engine.duckdb import Engine
+from sqlseg.workflow import steps
+from sqlseg.workflow.narration import Clock, Silence
+from sqlseg.workflow.outcome import Options
+from sqlseg.workflow.refresh import refresh
+
+SETTINGS = """\
+[project]
+name = "benchmark"
+country = "GB"
+
+[warehouse]
+published = "published/shop.duckdb"
+threads = {threads}
+{memory_limit}
+[events]
+sql = "sql/events.sql"
+paths = ["{events}"]
+
+[segmentations.behavior]
+kind = "cluster"
+inputs = ["rfm@1", "cadence@1", "basket@1", "price@1", "trend@1", "encoder:behavior@1"]
+"""
+
+
+def make_project(directory: Path, events: Path, threads: int, memory_limit: str | None) -> None:
+    (directory / "sql").mkdir(parents=True)
+    limit = f'memory_limit = "{memory_limit}"\n' if memory_limit else ""
+    settings = SETTINGS.format(threads=threads, memory_limit=limit, events=events.parent)
+    (directory / "sqlseg.toml").write_text(settings, encoding="utf-8")
+    query = f"select * exclude (true_group) from read_parquet('{events}')\n"
+    (directory / "sql" / "events.sql").write_text(query, encoding="utf-8")
+
+
+def main(events: Path, directory: Path, report: Path, threads: int, memory_limit: str | None) -> None:
+    make_project(directory, events, threads, memory_limit)
+    embed, embedding = steps.embed, 0.0
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        nonlocal embedding
+        started = time.perf_counter()
+        result = embed(*arguments, **options)
+        embedding += time.perf_counter() - started
+        return result
+
+    steps.embed = timed  # a refresh counts features and embeddings as one step
+    clock = Clock(lambda: datetime.now(UTC).replace(tzinfo=None), time.perf_counter)
+    outcome = refresh(directory, Options(), clock, Silence())
+    seconds = dict(outcome.seconds)
+    found = {
+        "events": seconds["events"],
+        "features": seconds["features"] - embedding,
+        "embeddings": embedding,
+        "segments": seconds["segments"],
+        "tables": seconds["tables"] + seconds["checks"] + seconds["publish"],
+    }
+    report.write_text(
+        json.dumps(
+            {
+                "seconds": {name: round(value, 2) for name, value in found.items()},
+                "segments": segment_count(directory),
+                "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            }
+        ),
+        encoding="utf-8",
+    )
+
+
+def segment_count(directory: Path) -> int:
+    with Engine.open(directory / "published" / "shop.duckdb", read_only=True) as engine:
+        return int(engine.value("select segment_count from segments.segmentation"))
+
+
+if __name__ == "__main__":
+    limit = sys.argv[5] if len(sys.argv) > 5 else None
+    main(*(Path(argument) for argument in sys.argv[1:4]), int(sys.argv[4]), limit)
