@@ -47,8 +47,11 @@ def prepare_warehouse(engine: Engine) -> None:
         engine.execute("insert into sqlseg.warehouse values ($format)", {"format": FORMAT})
     elif found > FORMAT:
         raise NewerWarehouse(engine.path, found)
+    there = set(
+        engine.rows("select schema_name, table_name from duckdb_tables() where database_name = current_database()")
+    )
     for relation in (*PUBLISHED_TABLES, *WAREHOUSE_TABLES):
-        if not engine.relation_exists(relation.schema, relation.name):
+        if (relation.schema, relation.name) not in there:
             engine.execute(sql_text(f"tables/{relation}.sql"))
 
 
