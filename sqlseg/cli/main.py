@@ -52,6 +52,12 @@ def main() -> None:
     except SqlsegError as error:
         print_error(error)
         sys.exit(1)
+    except SystemExit as end:
+        if end.code != 130:
+            raise
+        # What typer makes of a Ctrl-C, without a word.
+        print_error(SqlsegError("Interrupted."))
+        sys.exit(1)
     except BrokenPipeError:
         # Whoever reads has read enough, as `head` does.
         sys.stderr.close()

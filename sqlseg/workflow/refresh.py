@@ -139,6 +139,8 @@ def _refresh(
 def _record_failure(engine: Engine, run_id: str, clock: Clock, error: BaseException) -> None:
     message = "Interrupted." if isinstance(error, KeyboardInterrupt) else str(error)
     try:
+        if engine.value("select status from segments.run where run_id = $run_id", {"run_id": run_id}) == "done":
+            return  # stopped in the instant after the commit: the work is kept, and the next refresh publishes it
         update_run(engine, run_id, {"status": "failed", "finished_at": clock.now(), "error": message})
     except SqlsegError as second:
         # On a full disk the record cannot be written either; the next refresh closes it.
