@@ -29,19 +29,15 @@ def published_bytes(shop: Shop) -> bytes | None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6])
 @pytest.mark.parametrize("when", ["cold", "warm"])
 def test_no_file_may_grow(when: str, share: float, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     stage: Stage = request.getfixturevalue(when)
     shop = stage.shop.copy(tmp_path / "shop")
-    whole = shop.copy(tmp_path / "whole")
-    assert whole.refresh().returncode == 0
-    largest = max(whole.warehouse.stat().st_size, whole.published.stat().st_size)
     before = published_bytes(shop)
-    assert_explained(shop.refresh(preexec_fn=limited_to(int(largest * share))))
+    assert_explained(shop.refresh(preexec_fn=limited_to(int(stage.largest_file * share))))
     assert published_bytes(shop) == before
-    again = shop.refresh()
-    assert again.returncode == 0, again.stderr
+    shop.refresh_here()
     stage.assert_finished(shop)
 
 
@@ -67,7 +63,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("megabytes", [0.1, 1, 3, 6, 10, 14])
+@pytest.mark.parametrize("megabytes", [0.1, 3, 10])
 @pytest.mark.parametrize("when", ["cold", "warm"])
 def test_the_disk_is_full(
     when: str,
@@ -84,6 +80,5 @@ def test_the_disk_is_full(
     assert_explained(run, "The disk is full")
     assert published_bytes(shop) == before
     moved = shop.copy(tmp_path / "roomy")
-    again = moved.refresh()
-    assert again.returncode == 0, again.stderr
+    moved.refresh_here()
     stage.assert_finished(moved)

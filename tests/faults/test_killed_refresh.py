@@ -41,8 +41,7 @@ def check_after_kill(stage: Stage, shop: Shop, scratch: Path) -> None:
                 shutil.copy(file, scratch)
         with duckdb.connect(str(scratch / shop.warehouse.name)) as warehouse:
             assert warehouse.execute("select count(*) from duckdb_tables()").fetchone() is not None
-    run = shop.refresh()
-    assert run.returncode == 0, run.stderr
+    shop.refresh_here()
     stage.assert_finished(shop)
     with duckdb.connect(str(shop.warehouse), read_only=True) as warehouse:
         assert warehouse.execute("select count(*) from segments.run where status = 'running'").fetchone() == (0,)
@@ -79,7 +78,7 @@ def test_killed_at_any_moment(when: str, point: int, request: pytest.FixtureRequ
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("milliseconds", [0, 10, 30, 100, 200])
+@pytest.mark.parametrize("milliseconds", [0, 30, 150])
 @pytest.mark.parametrize("when", STAGES)
 def test_killed_while_the_new_file_grows(
     when: str, milliseconds: int, request: pytest.FixtureRequest, tmp_path: Path
@@ -102,7 +101,7 @@ def test_killed_right_after_the_swap(when: str, request: pytest.FixtureRequest, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("milliseconds", [0, 2, 5, 20])
+@pytest.mark.parametrize("milliseconds", [0, 5, 20])
 @pytest.mark.parametrize("when", STAGES)
 def test_killed_while_the_warehouse_commits(
     when: str, milliseconds: int, request: pytest.FixtureRequest, tmp_path: Path
