@@ -301,7 +301,11 @@ def returns(events: pd.DataFrame, orders: pd.DataFrame) -> pd.DataFrame:
 def rhythm(events: pd.DataFrame) -> pd.DataFrame:
     times = events["event_time"]
     hours = pd.DataFrame(
-        {"user_id": events["user_id"], "hour": times.dt.floor("h"), "clocked": times.dt.floor("s") != times.dt.normalize()}
+        {
+            "user_id": events["user_id"],
+            "hour": times.dt.floor("h"),
+            "clocked": times.dt.floor("s") != times.dt.normalize(),
+        }
     )
     hours = hours.groupby(["user_id", "hour"], observed=True)["clocked"].max().reset_index()
     quarter = (hours["hour"].dt.hour // 6).where(hours["clocked"])

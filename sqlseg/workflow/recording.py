@@ -15,7 +15,7 @@ from sqlseg.engine.warehouse import comment_on
 from sqlseg.features.view import View
 from sqlseg.insight.description import segment_description
 from sqlseg.insight.naming import SegmentName, segment_names
-from sqlseg.insight.profile import FeatureProfile, segment_profile, segment_standing
+from sqlseg.insight.profile import FeatureProfile, Standing, segment_profile
 from sqlseg.resources import sql_text
 from sqlseg.settings import ClusterSegmentation, Segmentation
 from sqlseg.workflow.inputs import Readable, numeric_columns
@@ -125,7 +125,7 @@ def record_profile(engine: Engine, name: str, placed: Placed, readable: Readable
 
 
 def name_segments(
-    engine: Engine, name: str, placed: Placed, readable: Readable, *, fitted: bool
+    engine: Engine, name: str, placed: Placed, readable: Readable, standing: Standing, *, fitted: bool
 ) -> dict[str, SegmentName]:
     """Return the name of each segment in use: the one a person gave it, else its rule's, else the one it has.
 
@@ -144,7 +144,6 @@ def name_segments(
         keep.update({segment: current[segment] for segment in placed.segment_ids if segment in current})
     keep.update({segment: text for segment, text in given.items() if segment in placed.segment_ids})
     shares = placed.sizes() / max(len(placed.labels), 1)
-    standing = segment_standing(readable.values, placed.labels, len(placed.segment_ids))
     positions = {number: keep[segment] for number, segment in enumerate(placed.segment_ids) if segment in keep}
     names = segment_names(standing, readable.phrases, shares, positions)
     return dict(zip(placed.segment_ids, names, strict=True))
@@ -157,13 +156,13 @@ def record_membership(
     placed: Placed,
     names: Mapping[str, SegmentName],
     profile: Sequence[FeatureProfile],
+    standing: Standing,
     readable: Readable,
     version: int,
     rule: str | None,
 ) -> None:
     """Replace the memberships of one segmentation, and bring its segments up to date."""
     sizes = placed.sizes()
-    standing = segment_standing(readable.values, placed.labels, len(placed.segment_ids))
     revenue = _revenue_shares(engine, placed)
     rows = pa.table(
         {

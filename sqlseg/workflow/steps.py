@@ -13,6 +13,7 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.events.staging import keep_events
 from sqlseg.features.binding import bound_sql
 from sqlseg.features.holidays import holiday_table
+from sqlseg.insight.profile import segment_standing
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.model import ClusterModel
@@ -259,9 +260,10 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
         recording.record_model(engine, run, plan, segmentation, placed, version)
         remember_model(engine, plan.name, ModelInUse(version, plan.definition))
     profile = recording.record_profile(engine, plan.name, placed, readable)
-    names = recording.name_segments(engine, plan.name, placed, readable, fitted=fitted)
+    standing = segment_standing(readable.values, placed.labels, len(placed.segment_ids))
+    names = recording.name_segments(engine, plan.name, placed, readable, standing, fitted=fitted)
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
-    recording.record_membership(engine, run, plan.name, placed, names, profile, readable, version, rule)
+    recording.record_membership(engine, run, plan.name, placed, names, profile, standing, readable, version, rule)
     recording.record_daily(engine, run, plan.name)
     recording.record_measures(engine, run, plan.name, placed)
     fitted_at: datetime = engine.value(
