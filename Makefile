@@ -12,11 +12,11 @@ demo: $(INSTALLED)
 
 # Everything a change must pass, in minutes.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 # What takes longer: killed processes, old clients.
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 # Style, types, architecture and doctests.
 check: $(INSTALLED)
