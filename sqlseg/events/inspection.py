@@ -318,6 +318,13 @@ def _table_of(engine: Engine, location: Path, table: str) -> Source:
     return Source(location, kind, wanted[0])
 
 
+def _unreadable_csv(path: str, error: QueryFailed) -> UnusableEventSource:
+    return UnusableEventSource(
+        f"{path} cannot be read as CSV: {error.message.splitlines()[0]}",
+        hint="Save it as CSV in UTF-8, or name a Parquet file or a table of a DuckDB file.",
+    )
+
+
 def _csv_options(engine: Engine, source: Source) -> str:
     """Return how to read a CSV file, spelled out: every value as text, so that reading never depends on a sample."""
     pattern = str(source.location)
@@ -327,12 +334,15 @@ def _csv_options(engine: Engine, source: Source) -> str:
         sniffed = engine.row("select Delimiter, HasHeader, SkipRows, Columns from sniff_csv($path)", {"path": first})
     except QueryFailed as error:
         if "utf-8" not in error.message.lower():
-            raise UnusableEventSource(f"{first} cannot be read as CSV: {error.message}") from error
+            raise _unreadable_csv(first, error) from error
         encoding = ", encoding='latin-1'"
-        sniffed = engine.row(
-            "select Delimiter, HasHeader, SkipRows, Columns from sniff_csv($path, encoding = 'latin-1')",
-            {"path": first},
-        )
+        try:
+            sniffed = engine.row(
+                "select Delimiter, HasHeader, SkipRows, Columns from sniff_csv($path, encoding = 'latin-1')",
+                {"path": first},
+            )
+        except QueryFailed as second:
+            raise _unreadable_csv(first, second) from second
     assert sniffed is not None
     delimiter, has_header, skipped, columns = sniffed
     header = has_header or any(squashed(column["name"]) in ("userid", "customerid") for column in columns)

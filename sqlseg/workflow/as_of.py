@@ -11,14 +11,20 @@ class BadAsOf(SqlsegError):
 
 
 def first_midnight_after(newest: datetime, timezone: str) -> datetime:
-    """Return the first midnight of the zone after an instant; both are UTC without zone.
+    """Return the first midnight of the zone after an instant; both are UTC without zone. Raises BadAsOf.
 
     >>> first_midnight_after(datetime(2011, 7, 9, 23, 30), "Europe/London")
     datetime.datetime(2011, 7, 10, 23, 0)
     """
     zone = ZoneInfo(timezone)
-    day = newest.replace(tzinfo=UTC).astimezone(zone).date() + timedelta(days=1)
-    return datetime.combine(day, time(), zone).astimezone(UTC).replace(tzinfo=None)
+    try:
+        day = newest.replace(tzinfo=UTC).astimezone(zone).date() + timedelta(days=1)
+        return datetime.combine(day, time(), zone).astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise BadAsOf(
+            f"The newest event, at {newest} UTC, lies on the last day of the calendar.",
+            hint="Set [events] exported_at in sqlseg.toml, so that times that cannot be are refused.",
+        ) from None
 
 
 def parse_as_of(text: str, timezone: str) -> datetime:

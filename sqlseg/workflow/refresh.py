@@ -162,6 +162,10 @@ def _carry_out(
         staged, source_fingerprint = _stage(engine, project, started_at)
         changes = changes_since(engine, last.data_through) if last else all_new(engine)
     _tell_of_events(stopwatch.narrator, staged)
+    if not project.settings.segmentations:
+        stopwatch.narrator.note(
+            "sqlseg.toml has no [segmentations.<name>]: features are computed, and nobody is placed."
+        )
     asked = None if options.as_of is None else parse_as_of(options.as_of, settings.timezone)
     as_of = resolve_as_of(asked, staged.newest, settings.timezone, last.as_of if last else None)
     data_through = engine.value(
