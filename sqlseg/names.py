@@ -46,6 +46,7 @@ WAREHOUSE_TABLES: Final = (
     Relation("sqlseg", "model_fingerprint"),
     Relation("sqlseg", "segment_name"),
     Relation("sqlseg", "rule_segment"),
+    Relation("sqlseg", "computed_relation"),
 )
 
 

@@ -24,6 +24,17 @@ class NewerWarehouse(SqlsegError):
         )
 
 
+class SchemaTaken(SqlsegError):
+    """A database that is to become a warehouse has relations of its own where sqlseg keeps its tables."""
+
+    def __init__(self, path: Path | None, relations: list[str]) -> None:
+        shown = ", ".join(relations[:3]) + (", ..." if len(relations) > 3 else "")
+        super().__init__(
+            f"{path} already holds {shown}, in a schema that sqlseg keeps for itself ({', '.join(SCHEMAS)}).",
+            hint="Set another file as [warehouse] path, and read this one as a source: [sources.<name>].",
+        )
+
+
 class MissingSource(SqlsegError):
     """A source that sqlseg.toml declares is not there or cannot be attached."""
 
@@ -38,7 +49,11 @@ class Source:
 
 
 def prepare_warehouse(engine: Engine) -> None:
-    """Make the schemas and tables that are not there yet. Raises NewerWarehouse."""
+    """Make the schemas and tables that are not there yet. Raises NewerWarehouse or SchemaTaken."""
+    if not engine.relation_exists("sqlseg", "warehouse"):
+        taken = engine.rows(sql_text("steps/run/relations_in_our_schemas.sql"))
+        if taken:
+            raise SchemaTaken(engine.path, [f"{schema}.{name}" for schema, name in taken])
     for schema in SCHEMAS:
         engine.execute(f"create schema if not exists {schema}")
     engine.execute("create table if not exists sqlseg.warehouse (format integer)")

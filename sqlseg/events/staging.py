@@ -154,7 +154,12 @@ def stage_events(
 
 
 def changes_since(engine: Engine, data_through: datetime) -> Changes:
-    """Compare the staged events with those kept by the run before, whose newest event was at `data_through`."""
+    """Compare the staged events with those kept by the run before, whose newest event was at `data_through`.
+
+    Leaves the users whose past has changed in the temporary table late_users.
+    """
+    engine.execute(sql_text("steps/events/compare.sql"))
+    engine.execute(sql_text("steps/events/late_users.sql"), {"data_through": data_through})
     row = engine.row(sql_text("steps/events/changes.sql"), {"data_through": data_through})
     assert row is not None
     return Changes(*row)
@@ -183,7 +188,8 @@ def keep_events(engine: Engine, *, run_id: str, timezone: str) -> None:
 
 def drop_staged(engine: Engine) -> None:
     """Let go of the staged rows."""
-    engine.execute("drop table if exists staged_events; drop table if exists duplicate_events")
+    for table in ("staged_events", "duplicate_events", "compared_events"):
+        engine.execute(f"drop table if exists {table}")
 
 
 def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path) -> int:

@@ -16,10 +16,7 @@ def published_relations(engine: Engine, segmentations: Sequence[str]) -> list[Pu
     relations = [_as_it_is(engine, relation) for relation in PUBLISHED_TABLES]
     for name in segmentations:
         relations.append(_as_it_is(engine, Relation("segments", f"{name}_users")))
-    for (table,) in engine.rows(
-        "select table_name from duckdb_tables() "
-        "where database_name = current_database() and schema_name = 'stats' order by 1"
-    ):
+    for (table,) in engine.rows("select name from sqlseg.computed_relation where schema_name = 'stats' order by 1"):
         relations.append(_as_it_is(engine, Relation("stats", table)))
     return relations + _features(engine)
 
@@ -30,16 +27,13 @@ def _as_it_is(engine: Engine, relation: Relation) -> PublishedRelation:
 
 
 def _features(engine: Engine) -> list[PublishedRelation]:
-    computed = {
-        name
-        for (name,) in engine.rows(
-            "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'sqlseg'"
-        )
-    }
+    tables = engine.rows("select name from sqlseg.computed_relation where schema_name = 'sqlseg'")
+    computed = {name for (name,) in tables}
     relations = []
     for name, sql in engine.rows(
-        "select view_name, sql from duckdb_views() "
-        "where database_name = current_database() and schema_name = 'features' order by 1"
+        "select view_name, sql from duckdb_views() as v "
+        "join sqlseg.computed_relation as c on c.schema_name = v.schema_name and c.name = v.view_name "
+        "where v.database_name = current_database() and v.schema_name = 'features' order by 1"
     ):
         version = name if f"feature_{name}" in computed else _version_behind(sql)
         text, columns = comments(engine, "features", name)

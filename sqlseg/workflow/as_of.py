@@ -44,15 +44,25 @@ def parse_as_of(text: str, timezone: str) -> datetime:
         raise BadAsOf(f"--as-of is no date: {text!r}.", hint="Write it as 2024-05-31 or 2024-05-31T18:00:00.") from None
 
 
-def resolve_as_of(asked: datetime | None, newest: datetime, timezone: str, last: datetime | None) -> datetime:
+def resolve_as_of(
+    asked: datetime | None, newest: datetime, timezone: str, last: datetime | None, known_through: datetime
+) -> datetime:
     """Return the as_of of a refresh; all instants are UTC without zone.
 
     By default it is the first midnight after the newest event, and never before that of the last run, also where
-    the newest events have since been taken back. Raises BadAsOf where one that was asked for is.
+    the newest events have since been taken back. One that was asked for lies between that of the last run and the
+    first midnight after `known_through`, the moment of the export or now. Raises BadAsOf where it does not.
     """
     if asked is None:
         default = first_midnight_after(newest, timezone)
         return default if last is None else max(default, last)
+    latest = first_midnight_after(known_through, timezone)
+    if asked > latest:
+        raise BadAsOf(
+            f"--as-of {asked.isoformat(sep=' ')} UTC lies in the future of the data, which speak of the time up to "
+            f"{latest.isoformat(sep=' ')} UTC.",
+            hint="History only goes forward: a date too far ahead could not be taken back.",
+        )
     if last is not None and asked < last:
         raise BadAsOf(
             f"--as-of {asked.isoformat(sep=' ')} UTC is before the last refresh's {last.isoformat(sep=' ')} UTC.",

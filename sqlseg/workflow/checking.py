@@ -13,6 +13,7 @@ _TABLE_CHECKS = (
     ("one_open_stay_a_user", "segments.membership_history"),
     ("stays_follow_one_another", "segments.membership_history"),
     ("names_are_distinct", "segments.segment"),
+    ("one_model_a_version", "segments.model"),
     ("daily_revenue_adds_up", "segments.daily"),
     ("events_are_accounted_for", "quality.rejection"),
 )

@@ -88,7 +88,7 @@ def make_plan(
     definition = project_definition(project)
     news = _news(source_fingerprint, changes, as_of, definition, last)
     every = {
-        name: _segmentation_plan(project, name, models.get(name), refit, (drifted or {}).get(name))
+        name: _segmentation_plan(project, name, models.get(name), refit, (drifted or {}).get(name), bool(news))
         for name in project.settings.segmentations
     }
     scope = {name for name in every if only is None or name == only}
@@ -149,7 +149,7 @@ def _news(
 
 
 def _segmentation_plan(
-    project: Project, name: str, model: ModelInUse | None, refit: Refit | None, drifted: str | None
+    project: Project, name: str, model: ModelInUse | None, refit: Refit | None, drifted: str | None, is_news: bool
 ) -> SegmentationPlan:
     segmentation = project.settings.segmentations[name]
     definition = segmentation_definition(project, segmentation)
@@ -163,7 +163,8 @@ def _segmentation_plan(
         return SegmentationPlan(name, "fit", ("it is new",), definition, redefined=False, refit_on_drift=False)
     if changed:
         return SegmentationPlan(name, "fit", changed, definition, redefined=True, refit_on_drift=False)
-    if policy == "always":
+    # Asked for on the command line it is done; as a setting it waits for something new.
+    if refit == "always" or (policy == "always" and is_news):
         return SegmentationPlan(name, "fit", ("refit is always",), definition, redefined=False, refit_on_drift=False)
     if drifted is not None:
         return SegmentationPlan(name, "fit", (drifted,), definition, redefined=False, refit_on_drift=False)

@@ -112,6 +112,19 @@ class Project:
             return self.registry.closure(self.in_use(name) for name in names)
         return self.registry.closure(one.ref for one in asked)
 
+    def views_beside(self, name: str) -> tuple[View, ...]:
+        """Return the feature views to show beside a segmentation: one version of each, its own input before others."""
+        segmentation = self.settings.segmentations[name]
+        inputs: dict[str, View] = {}
+        if isinstance(segmentation, ClusterSegmentation):
+            for one in segmentation.inputs:
+                if one.kind == "features":
+                    inputs[one.name] = self.registry.view("features", one.ref)
+        names = dict.fromkeys(view.name for view in self.computed_views() if view.kind == "features")
+        computed = {view.relation for view in self.computed_views()}
+        shown = [inputs.get(view_name) or self.in_use(view_name) for view_name in names]
+        return tuple(view for view in shown if view.relation in computed)
+
     def computed_views(self) -> list[View]:
         """Return every view that a refresh computes, each after the views it reads."""
         views = self.published_views()

@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import comment_on
+from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
 from sqlseg.insight.description import segment_description
 from sqlseg.insight.naming import SegmentName, segment_names
@@ -20,7 +22,7 @@ from sqlseg.resources import sql_text
 from sqlseg.settings import ClusterSegmentation, Segmentation
 from sqlseg.workflow.inputs import Readable, numeric_columns
 from sqlseg.workflow.plan import SegmentationPlan
-from sqlseg.workflow.segmenting import Placed
+from sqlseg.workflow.segmenting import UNASSIGNED, Placed
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def record_model(
             "version": version,
             "algorithm": algorithm,
             "parameters": parameters,
-            "inputs": json.dumps({"inputs": inputs, "definition": dict(plan.definition)}, sort_keys=True),
+            "inputs": json.dumps(
+                {"inputs": inputs, "definition": dict(plan.definition), "fitted_because": plan.reasons}, sort_keys=True
+            ),
             "fitted_at": run.started_at,
             "as_of": run.as_of,
             "seed": run.seed,
@@ -143,10 +147,29 @@ def name_segments(
     if not fitted and placed.model is not None:
         keep.update({segment: current[segment] for segment in placed.segment_ids if segment in current})
     keep.update({segment: text for segment, text in given.items() if segment in placed.segment_ids})
+    _check_distinct(keep)
     shares = placed.sizes() / max(len(placed.labels), 1)
     positions = {number: keep[segment] for number, segment in enumerate(placed.segment_ids) if segment in keep}
     names = segment_names(standing, readable.phrases, shares, positions)
     return dict(zip(placed.segment_ids, names, strict=True))
+
+
+class SameName(SqlsegError):
+    """Two segments of one segmentation would be called alike."""
+
+    def __init__(self, one: str, other: str, name: str) -> None:
+        super().__init__(
+            f"Segments {one} and {other} would both be called {name!r}.",
+            hint=f'Rename the one that was named by hand: sqlseg segments rename {one} "another name".',
+        )
+
+
+def _check_distinct(names: Mapping[str, str]) -> None:
+    seen: dict[str, str] = {}
+    for segment, name in names.items():
+        other = seen.setdefault(name.casefold(), segment)
+        if other != segment:
+            raise SameName(other, segment, name)
 
 
 def record_membership(
@@ -202,9 +225,12 @@ def record_membership(
     engine.execute(sql_text("steps/segments/update_segments.sql"))
 
 
-def _rule_of(rule: str, segment_name: str) -> str:
-    text = segment_name.replace("'", "''")
-    return f"select user_id from (\n{rule.strip()}\n) where segment_name = '{text}'"
+def _rule_of(rule: str, segment_name: str) -> str | None:
+    """Return the rule of one segment as a SELECT of its users; what a rule leaves over has none."""
+    if segment_name == UNASSIGNED:
+        return None
+    select = sqltext.to_sql(sqltext.parse_select(rule))
+    return f"select user_id from (\n{select}\n) where trim(segment_name::varchar) = {sqltext.literal(segment_name)}"
 
 
 def _revenue_shares(engine: Engine, placed: Placed) -> list[float | None]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -94,9 +95,8 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
         raise UnknownSegmentation(options.segmentation, list(project.settings.segmentations))
     if dry and not project.settings.warehouse.path.is_file():
         engine = Engine.open(None, threads=project.settings.warehouse.threads)
-        prepare_warehouse(engine)
     else:
-        engine = open_warehouse(project)
+        engine = open_warehouse(project, prepared=not dry)
     with engine:
         try:
             attach_project_sources(engine, project)
@@ -118,22 +118,23 @@ def _refresh(
     engine: Engine, project: Project, options: Options, clock: Clock, narrator: Narrator, *, dry: bool
 ) -> Outcome:
     started_at = clock.now()
-    run_id = next_run_id(engine, started_at)
     stopwatch = Stopwatch(narrator, clock)
-    if not dry:
-        begin_run(engine, run_id, started_at)
+    if dry:
+        try:
+            with engine.transaction():
+                prepare_warehouse(engine)
+                run_id = next_run_id(engine, started_at)
+                raise _DryRun(_carry_out(engine, project, options, run_id, started_at, clock, stopwatch))
+        except _DryRun as done:
+            return done.outcome
+    run_id = next_run_id(engine, started_at)
+    begin_run(engine, run_id, started_at)
     try:
         with engine.transaction():
-            outcome = _carry_out(engine, project, options, run_id, started_at, clock, stopwatch)
-            if dry:
-                raise _DryRun(outcome)
-    except _DryRun as done:
-        return done.outcome
+            return _carry_out(engine, project, options, run_id, started_at, clock, stopwatch)
     except (Exception, KeyboardInterrupt) as error:
-        if not dry:
-            _record_failure(engine, run_id, clock, error)
+        _record_failure(engine, run_id, clock, error)
         raise
-    return outcome
 
 
 def _record_failure(engine: Engine, run_id: str, clock: Clock, error: BaseException) -> None:
@@ -167,7 +168,8 @@ def _carry_out(
             "sqlseg.toml has no [segmentations.<name>]: features are computed, and nobody is placed."
         )
     asked = None if options.as_of is None else parse_as_of(options.as_of, settings.timezone)
-    as_of = resolve_as_of(asked, staged.newest, settings.timezone, last.as_of if last else None)
+    known_through = min(started_at, project.settings.events.exported_at or started_at)
+    as_of = resolve_as_of(asked, staged.newest, settings.timezone, last.as_of if last else None, known_through)
     data_through = engine.value(
         "select max(event_time) from staged_events where reason is null and event_time < $as_of "
         "and rowid not in (select row_number from duplicate_events)",
@@ -210,7 +212,18 @@ def _carry_out(
         _complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
     threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
-    work = steps.Work(engine, project, plan, run, last, models, stopwatch.narrator, options.require_gpu, threads)
+    work = steps.Work(
+        engine,
+        project,
+        plan,
+        run,
+        last,
+        models,
+        stopwatch.narrator,
+        options.require_gpu,
+        threads,
+        frozenset(segmentations_behind(engine)),
+    )
     with stopwatch.step("events", "Keeping the events"):
         steps.accept_events(work)
         drop_staged(engine)
@@ -218,10 +231,13 @@ def _carry_out(
     with stopwatch.step("segments", "Placing users in segments"):
         drifted = steps.place_everyone(work)
     if drifted:
+        measured = {name: placed.drift for name, placed in work.placed.items()}
         work.plan = plan_for(drifted)
         before = _compute(work, stopwatch)
         with stopwatch.step("segments", "Fitting anew what has drifted"):
             steps.place_everyone(work)
+        for name in drifted:
+            work.placed[name] = replace(work.placed[name], drift=measured[name])
     with stopwatch.step("tables", "Writing the segment tables"):
         steps.record_everything(work, before)
         steps.remove_dropped(work)

@@ -81,6 +81,11 @@ def previous_segments(engine: Engine, segmentation: str) -> dict[str, str]:
     )
 
 
+def late_users(engine: Engine) -> list[str]:
+    """Return the users of whose past something arrived, or was taken back, since the last refresh."""
+    return [row[0] for row in engine.rows("select user_id from late_users")]
+
+
 def segment_ids_ever(engine: Engine, segmentation: str) -> list[str]:
     """Return every id that was ever given out, those of retired segments too."""
     return [
@@ -89,6 +94,15 @@ def segment_ids_ever(engine: Engine, segmentation: str) -> list[str]:
             "select segment_id from segments.segment where segmentation = $name", {"name": segmentation}
         )
     ]
+
+
+def live_segments(engine: Engine, segmentation: str) -> list[str]:
+    """Return the segments in use, also those that have lost their last user."""
+    rows = engine.rows(
+        "select segment_id from segments.segment where segmentation = $name and retired_at is null order by 1",
+        {"name": segmentation},
+    )
+    return [row[0] for row in rows]
 
 
 def fit_segments(
@@ -124,7 +138,7 @@ def fit_segments(
         result.assignment.labels,
         new_count=len(result.model.centers),
         next_number=next_segment_number(name, segment_ids_ever(engine, name)),
-        live_ids=old_ids,
+        live_ids=live_segments(engine, name),
     )
     model = result.model.with_segment_ids(matching.segment_ids)
     stability = next((t.stability for t in result.tried if t.k == len(model.centers)), None)
@@ -210,6 +224,14 @@ def rule_segments(
                 hint="Return one row a user: a single CASE expression decides in order.",
             )
         segment_of[user] = segment or UNASSIGNED
+    spelled: dict[str, str] = {}
+    for segment in set(segment_of.values()):
+        other = spelled.setdefault(segment.casefold(), segment)
+        if other != segment:
+            raise RuleFailed(
+                f"{path} names segments {min(other, segment)!r} and {max(other, segment)!r}, which are one to readers.",
+                hint="Spell the name in one way.",
+            )
     known = set(users)
     strangers = [user for user in segment_of if user not in known]
     chosen = [segment_of.get(user, UNASSIGNED) for user in users]

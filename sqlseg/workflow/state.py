@@ -86,6 +86,16 @@ def remember_model(engine: Engine, segmentation: str, model: ModelInUse) -> None
     )
 
 
+def next_model_version(engine: Engine, segmentation: str) -> int:
+    """Return the number above all that models of a segmentation ever had, also before it was taken out and put back."""
+    return 1 + int(
+        engine.value(
+            "select coalesce(max(model_version), 0) from segments.model where segmentation = $name",
+            {"name": segmentation},
+        )
+    )
+
+
 def begin_run(engine: Engine, run_id: str, started_at: datetime) -> None:
     """Record that a refresh is under way, and close the records of those that were killed."""
     engine.execute(

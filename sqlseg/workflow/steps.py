@@ -13,6 +13,7 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.events.staging import keep_events
 from sqlseg.features.binding import bound_sql
 from sqlseg.features.holidays import holiday_table
+from sqlseg.features.view import View
 from sqlseg.insight.profile import segment_standing
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
@@ -36,12 +37,13 @@ from sqlseg.workflow.segmenting import (
     Placed,
     assign_segments,
     fit_segments,
+    late_users,
     model_in_use,
     moved_inputs,
     previous_segments,
     rule_segments,
 )
-from sqlseg.workflow.state import LastRefresh, ModelInUse, remember_model
+from sqlseg.workflow.state import LastRefresh, ModelInUse, next_model_version, remember_model
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Work:
     narrator: Narrator
     require_gpu: bool
     threads: int
+    behind: frozenset[str]
     users: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))
     provider: str | None = None
     users_moved: int = 0
@@ -88,14 +91,20 @@ class Work:
         """As of when this refresh computes."""
         return Moment(self.plan.as_of, local(self.plan.as_of, self.run.timezone))
 
+    @property
+    def only_past_changed(self) -> bool:
+        """Whether late data are all that can have moved anyone besides behaviour: then only those users matter."""
+        return not any(plan.redefined or plan.action == "fit" for plan in self.plan.segmentations)
+
     def moment_of_last(self) -> Moment:
         """As of when the refresh before computed, with all that is known of that time by now."""
         assert self.last is not None
         through = self.last.data_through.isoformat(sep=" ")
+        users = " and user_id in (select user_id from late_users)" if self.only_past_changed else ""
         return Moment(
             self.last.as_of,
             local(self.last.as_of, self.run.timezone),
-            f"(select * from sqlseg.events where event_time <= timestamp '{through}')",
+            f"(select * from sqlseg.events where event_time <= timestamp '{through}'{users})",
         )
 
 
@@ -115,8 +124,11 @@ def renew_statistics(work: Work) -> None:
             compute_statistics(work.engine, view, work.moment)
 
 
-def compute_inputs(work: Work, moment: Moment) -> NDArray[Any]:
-    """Compute population, features and embeddings as of a moment; return the users."""
+def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDArray[Any]:
+    """Compute population, features and embeddings as of a moment; return the users.
+
+    Without `everyone` the moment's events are those of a few users, and embeddings of the others stay.
+    """
     engine = work.engine
     users = keep_population(engine, moment)
     features = work.plan.features()
@@ -132,7 +144,7 @@ def compute_inputs(work: Work, moment: Moment) -> NDArray[Any]:
             encoder,
             f"({bound_sql(sequence, moment.as_of, moment.local_as_of, moment.source)})",
             "sqlseg.population",
-            everyone=True,
+            everyone=everyone,
             embedded_at=work.run.started_at,
             device="cuda" if work.require_gpu else settings.device,
             threads=work.threads,
@@ -144,8 +156,10 @@ def compute_inputs(work: Work, moment: Moment) -> NDArray[Any]:
 
 def look_back(work: Work) -> Before:
     """Return users as of the last refresh, for every segmentation of the plan that was there."""
-    users = compute_inputs(work, work.moment_of_last())
+    users = compute_inputs(work, work.moment_of_last(), everyone=not work.only_past_changed)
     before: Before = {}
+    if len(users) == 0:
+        return before
     for plan in work.plan.segmentations:
         segmentation = work.project.settings.segmentations[plan.name]
         if plan.name not in work.models:
@@ -203,8 +217,9 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
 
     What changed is swapped in one by one, with time and behaviour standing as at the last refresh until the end: late
     data under the old model, then the new definition or model. The cause is the first swap after which the user is in
-    the final segment; who never is has moved by behaviour. Under a new definition the old model has no inputs, so
-    late data and definition are swapped in together, and count as definition.
+    the final segment; who never is has moved by behaviour. Late data are swapped in for users whose past has changed.
+    Under a new definition the old model has no inputs, so late data and definition are swapped in together, and count
+    as definition. Attributes from users.sql have no history: what they move counts as behaviour.
     """
     placed = work.placed[plan.name]
     final = np.array(placed.segment_ids, dtype=object)[placed.labels]
@@ -214,37 +229,42 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
         return causes
 
     def settle(cause: str, then: Mapping[str, str]) -> None:
-        there = np.array(
-            [then.get(user) == segment for user, segment in zip(work.users, final, strict=True)], dtype=bool
-        )
-        causes[there] = cause
+        there = [then.get(user) == segment for user, segment in zip(work.users, final, strict=True)]
+        causes[np.array(there, dtype=bool)] = cause
 
     # The first swap that settles a user counts, so the later ones are written first.
-    if back.segments is not None or placed.model is None:
-        then = dict(zip(back.users, back.segments if back.segments is not None else (), strict=True))
-        settle("definition" if plan.redefined else "late_data", then)
+    past_changed = {} if plan.name in work.behind else dict.fromkeys(late_users(work.engine), True)
+    if back.segments is not None:
+        then = dict(zip(back.users, back.segments, strict=True))
+        if plan.redefined:
+            settle("definition", then)
+        else:
+            settle("late_data", {user: then[user] for user in then if user in past_changed})
         return causes
-    if plan.action == "fit":
+    if placed.model is not None and plan.action == "fit":
         settle("definition" if plan.redefined else "model", back.placed_by(placed.model))
-    if not plan.redefined:
+    if not plan.redefined and past_changed:
         model = ClusterModel.from_json(model_in_use(work.engine, plan.name, work.models[plan.name].version))
-        settle("late_data", back.placed_by(model))
+        then = back.placed_by(model)
+        settle("late_data", {user: then[user] for user in then if user in past_changed})
     return causes
 
 
 def record_everything(work: Work, before: Before) -> None:
     """Write segments, memberships, history, profiles and measures."""
     engine, run = work.engine, work.run
-    views = work.plan.features()
-    readable = read_readable(engine, views)
+    readable: dict[tuple[View, ...], Readable] = {}
     engine.execute(sql_text("steps/segments/user_revenue.sql"), {"as_of": run.as_of})
     engine.execute(sql_text("steps/segments/user_days.sql"), {"as_of": run.as_of})
     engine.execute(sql_text("steps/segments/first_days.sql"), {"as_of": run.as_of})
     for done, plan in enumerate(work.plan.segmentations):
         work.narrator.progress(done, len(work.plan.segmentations))
-        record_one(work, plan, readable, causes_of_moves(work, plan, before))
+        views = work.project.views_beside(plan.name)
+        if views not in readable:
+            readable = {views: read_readable(engine, views)}
+        record_one(work, plan, readable[views], causes_of_moves(work, plan, before))
     for name in work.project.settings.segmentations:
-        recording.create_users_view(engine, name, views)
+        recording.create_users_view(engine, name, work.project.views_beside(name))
     engine.execute("drop table if exists user_revenue; drop table if exists user_days; drop table if exists first_days")
 
 
@@ -254,7 +274,7 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
     segmentation = work.project.settings.segmentations[plan.name]
     model = work.models.get(plan.name)
     fitted = plan.action == "fit" or model is None or plan.redefined
-    version = model.version if model and not fitted else (model.version if model else 0) + 1
+    version = model.version if model and not fitted else next_model_version(engine, plan.name)
     work.users_moved += recording.record_moves(engine, run, plan.name, placed, work.users, causes)
     if fitted:
         recording.record_model(engine, run, plan, segmentation, placed, version)
@@ -283,14 +303,23 @@ def create_public_views(work: Work) -> None:
 
 
 def _drop_unused(work: Work) -> None:
-    engine = work.engine
-    views = {view.relation for view in work.plan.views} | {f"features.{view.name}" for view in work.plan.features()}
-    tables = {f"sqlseg.{view.table}" for view in work.plan.features()}
-    embeddings = {f"embeddings.{encoder.table}" for encoder in work.project.encoders}
-    there = engine.rows(sql_text("steps/run/computed_relations.sql"))
-    for kind, schema, name in there:
-        if f"{schema}.{name}" not in views | tables | embeddings:
-            engine.execute(f"drop {kind} {schema}.{quoted(name)}")
+    """Drop what an earlier refresh computed and this one does not, and remember what this one did."""
+    engine, features = work.engine, work.plan.features()
+    now = [("view", "features", f"{view.name}_v{view.version}") for view in features]
+    now += [("view", "features", name) for name in dict.fromkeys(view.name for view in features)]
+    now += [("table", "sqlseg", view.table) for view in features]
+    now += [("table", "stats", view.relation.partition(".")[2]) for view in work.plan.statistics()]
+    now += [("table", "embeddings", encoder.table) for encoder in work.project.encoders]
+    before = engine.rows("select kind, schema_name, name from sqlseg.computed_relation order by kind desc, 2, 3")
+    for kind, schema, name in before:
+        if (kind, schema, name) not in now:
+            engine.execute(f"drop {kind} if exists {schema}.{quoted(name)}")
+    engine.execute("delete from sqlseg.computed_relation")
+    for kind, schema, name in now:
+        engine.execute(
+            "insert into sqlseg.computed_relation values ($kind, $schema, $name)",
+            {"kind": kind, "schema": schema, "name": name},
+        )
 
 
 def remove_dropped(work: Work) -> None:

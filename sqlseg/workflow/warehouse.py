@@ -5,18 +5,17 @@ from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
 from sqlseg.workflow.project import Project
 
 
-def open_warehouse(project: Project, *, read_only: bool = False) -> Engine:
-    """Open the project's working database, made ready to use; sources are not attached yet.
+def open_warehouse(project: Project, *, prepared: bool = True) -> Engine:
+    """Open the project's working database, with its schemas and tables made where they are missing.
 
-    Raises DatabaseLocked where another process holds it, DatabaseDamaged, or NewerWarehouse.
+    Sources are not attached yet. Raises DatabaseLocked where another process holds it, DatabaseDamaged, NewerWarehouse
+    or SchemaTaken.
     """
     settings = project.settings.warehouse
     settings.path.parent.mkdir(parents=True, exist_ok=True)
-    engine = Engine.open(
-        settings.path, read_only=read_only, threads=settings.threads, memory_limit=settings.memory_limit
-    )
+    engine = Engine.open(settings.path, threads=settings.threads, memory_limit=settings.memory_limit)
     try:
-        if not read_only:
+        if prepared:
             with engine.transaction():
                 prepare_warehouse(engine)
     except BaseException:

@@ -99,6 +99,11 @@ REASONS = {
         row(price="'-inf'::double"),
         row(price="'NaN'"),
     ],
+    "amount over 1e12": [
+        row(price="1.7e308"),
+        row(price="1e11", quantity="11"),
+        row(discount="-1e13"),
+    ],
     "negative quantity": [row(quantity="-1")],
     "quantity is not finite": [row(quantity="'inf'::double"), row(quantity="'nan'::float")],
     "quantity over max_quantity": [row(quantity="100.5")],
@@ -130,7 +135,7 @@ def test_what_is_just_within_bounds_is_kept(source):
         row(event_id="'6'", event_type="'teleport'"),
         row(event_id="'7'", event_time="timestamp '0001-01-01'"),
         row(event_id="'8'", user_id="' ann '"),
-        row(event_id="'9'", price="1e308"),
+        row(event_id="'9'", price="1e12", quantity="1"),
     ]
     staged = source.stage(" union all by name ".join(selects), max_quantity=100)
     assert (staged.accepted, staged.rejected, staged.newest) == (9, {}, datetime(2024, 6, 1))

@@ -78,12 +78,27 @@ def test_a_date_that_falls_off_the_calendar_is_refused_too(text, timezone):
         parse_as_of(text, timezone)
 
 
+NOW = datetime(2024, 6, 1, 15)
+
+
 def test_it_never_goes_backwards():
     newest, last = datetime(2024, 5, 1, 10), datetime(2024, 5, 9)
-    assert resolve_as_of(None, newest, "UTC", None) == datetime(2024, 5, 2)
-    assert resolve_as_of(None, newest, "UTC", datetime(2024, 5, 1)) == datetime(2024, 5, 2)
-    assert resolve_as_of(None, newest, "UTC", last) == last  # the newest events were taken back
-    assert resolve_as_of(last, newest, "UTC", last) == last
-    assert resolve_as_of(datetime(2024, 6, 1), newest, "UTC", last) == datetime(2024, 6, 1)
+    assert resolve_as_of(None, newest, "UTC", None, NOW) == datetime(2024, 5, 2)
+    assert resolve_as_of(None, newest, "UTC", datetime(2024, 5, 1), NOW) == datetime(2024, 5, 2)
+    assert resolve_as_of(None, newest, "UTC", last, NOW) == last  # the newest events were taken back
+    assert resolve_as_of(last, newest, "UTC", last, NOW) == last
+    assert resolve_as_of(datetime(2024, 6, 1), newest, "UTC", last, NOW) == datetime(2024, 6, 1)
     with pytest.raises(BadAsOf, match="before the last refresh's 2024-05-09"):
-        resolve_as_of(datetime(2024, 5, 8, 23, 59), newest, "UTC", last)
+        resolve_as_of(datetime(2024, 5, 8, 23, 59), newest, "UTC", last, NOW)
+
+
+def test_it_never_runs_ahead_of_what_can_be_known():
+    newest = datetime(2024, 5, 1, 10)
+    assert resolve_as_of(datetime(2024, 6, 2), newest, "UTC", None, NOW) == datetime(2024, 6, 2)
+    with pytest.raises(BadAsOf, match="future of the data"):
+        resolve_as_of(datetime(2024, 6, 2, 0, 1), newest, "UTC", None, NOW)
+
+
+def test_an_event_on_the_last_day_of_the_calendar_has_no_midnight_after_it():
+    with pytest.raises(BadAsOf, match="last day of the calendar"):
+        first_midnight_after(datetime(9999, 12, 31, 12), "UTC")

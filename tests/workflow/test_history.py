@@ -80,7 +80,7 @@ def test_transitions(story):
         (first, None, "tier-3", "first_seen", 1, march(3)),
         (second, "tier-3", "tier-2", "behavior", 1, march(6)),
         (second, None, "tier-3", "first_seen", 1, march(6)),
-        (third, "tier-1", None, "late_data", 1, march(7)),
+        (third, "tier-1", None, "erased", 1, march(7)),
         (third, "tier-2", "tier-3", "behavior", 1, march(7)),
         (fourth, None, "tier-2", "first_seen", 1, march(9)),
     ]

@@ -44,11 +44,16 @@ judged as (
             when event_type is null then 'no event type'
             when event_time > $exported_at then 'time after exported_at'
             when price is not null and not isfinite(price) then 'price is not finite'
+            -- A stand-in for "unknown", such as the largest number there is: no sum would survive it.
+            when price > 1e12 then 'amount over 1e12'
             when price < 0 then 'negative price'
             when quantity is not null and not isfinite(quantity) then 'quantity is not finite'
             when quantity < 0 then 'negative quantity'
             when quantity > $max_quantity then 'quantity over max_quantity'
+            when quantity > 1e12 then 'amount over 1e12'
+            when price * coalesce(quantity, 1) > 1e12 then 'amount over 1e12'
             when discount is not null and not isfinite(discount) then 'discount is not finite'
+            when abs(discount) > 1e12 then 'amount over 1e12'
             when duration is not null and not isfinite(duration) then 'duration is not finite'
             when duration < 0 then 'negative duration'
         end as reason

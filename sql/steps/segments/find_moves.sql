@@ -4,7 +4,7 @@ select
     coalesce(a.user_id, h.user_id) as user_id,
     h.segment_id as from_segment_id,
     a.segment_id as to_segment_id,
-    case when h.user_id is null then 'first_seen' when a.user_id is null then 'late_data' else a.cause end as cause
+    case when h.user_id is null then 'first_seen' when a.user_id is null then 'erased' else a.cause end as cause
 from assigned as a
 full join (
     select user_id, segment_id
