@@ -147,7 +147,7 @@ def name_segments(
     if not fitted and placed.model is not None:
         keep.update({segment: current[segment] for segment in placed.segment_ids if segment in current})
     keep.update({segment: text for segment, text in given.items() if segment in placed.segment_ids})
-    _check_distinct(keep)
+    _check_distinct(keep, given)
     shares = placed.sizes() / max(len(placed.labels), 1)
     positions = {number: keep[segment] for number, segment in enumerate(placed.segment_ids) if segment in keep}
     names = segment_names(standing, readable.phrases, shares, positions)
@@ -164,12 +164,13 @@ class SameName(SqlsegError):
         )
 
 
-def _check_distinct(names: Mapping[str, str]) -> None:
+def _check_distinct(names: Mapping[str, str], given: Mapping[str, str]) -> None:
     seen: dict[str, str] = {}
     for segment, name in names.items():
         other = seen.setdefault(name.casefold(), segment)
         if other != segment:
-            raise SameName(other, segment, name)
+            by_hand, by_rule = (other, segment) if other in given else (segment, other)
+            raise SameName(by_hand, by_rule, name)
 
 
 def record_membership(
@@ -207,7 +208,7 @@ def record_membership(
                 pa.string(),
             ),
             "rule_sql": pa.array(
-                [_rule_of(rule, placed.names[segment]) if rule else None for segment in placed.segment_ids],
+                [_rule_of(rule, name, placed.names[segment]) if rule else None for segment in placed.segment_ids],
                 pa.string(),
             ),
         }
@@ -225,12 +226,15 @@ def record_membership(
     engine.execute(sql_text("steps/segments/update_segments.sql"))
 
 
-def _rule_of(rule: str, segment_name: str) -> str | None:
+def _rule_of(rule: str, segmentation: str, segment_name: str) -> str | None:
     """Return the rule of one segment as a SELECT of its users; what a rule leaves over has none."""
     if segment_name == UNASSIGNED:
         return None
     select = sqltext.to_sql(sqltext.parse_select(rule))
-    return f"select user_id from (\n{select}\n) where trim(segment_name::varchar) = {sqltext.literal(segment_name)}"
+    return (
+        f"select user_id from (\n{select}\n) where trim(segment_name::varchar) = {sqltext.literal(segment_name)} "
+        f"and user_id::varchar in (select user_id from segments.membership where segmentation = '{segmentation}')"
+    )
 
 
 def _revenue_shares(engine: Engine, placed: Placed) -> list[float | None]:
