@@ -129,6 +129,9 @@ class Engine:
         """Return the result of a query as an Arrow table."""
         self._function_failure = None
         try:
+            if parameters is not None and duckdb_version().startswith("1."):
+                # There a relation with parameters is computed under Python's lock, for which a function waits forever.
+                return self._connection.execute(sql, parameters).to_arrow_table()
             return self._connection.sql(sql, params=parameters).to_arrow_table()
         except (duckdb.Error, RuntimeError) as error:
             raise self._explained(error) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from duckdb_libraries import library_of
 
 from sqlseg.synth.writer import write_synthetic_events
 
@@ -85,21 +86,6 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(published: Path) -> dict[str, Any]:
     answers: dict[str, Any] = ask(published)["answers"]
     return answers
-
-
-def library_of(version: str, place: Path) -> Path:
-    """Install one DuckDB beside the others; skip where it cannot be had for this Python or without a network."""
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"),
-            *("--only-binary", ":all:", "--target", str(place), f"duckdb=={version}"),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode != 0:
-        pytest.skip(f"duckdb {version} cannot be installed here: {run.stderr.strip().splitlines()[-1]}")
-    return place
 
 
 def test_the_answers_hold_something(expected: dict[str, Any]) -> None:
