@@ -17,7 +17,7 @@ comment on column segments.segment.segment_id is 'Permanent id, such as behavior
 comment on column segments.segment.segmentation is 'The segmentation it belongs to.';
 comment on column segments.segment.segment_name is 'Readable name, distinct within the segmentation.';
 comment on column segments.segment.description is 'What sets the segment apart, in one sentence with numbers.';
-comment on column segments.segment.rule_sql is 'The rule as SQL, where the segment is defined by one.';
+comment on column segments.segment.rule_sql is 'A SELECT of its users, where the segment is defined by a rule over published tables.';
 comment on column segments.segment.user_count is 'Users in the segment.';
 comment on column segments.segment.share is 'Part of the users of the segmentation, 0 to 1.';
 comment on column segments.segment.revenue is 'Purchases minus returns of its users up to as_of.';

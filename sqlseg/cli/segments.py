@@ -102,7 +102,7 @@ def _print_place(place: UserInSegmentation) -> None:
     told = f"{member['segmentation']}: {member['segment_name']} ({member['segment_id']})"
     console.print(f"\n[bold]{escape(printable(member['user_id']))}[/] ", end="")
     console.print(printable(told), markup=False, soft_wrap=True)
-    if place.rule_sql is not None:
+    if place.kind == "rules":
         console.print("by the rule of this segmentation.")
     elif place.runner_up_name is None:
         console.print("the only segment there is.")
@@ -158,6 +158,7 @@ def _minute(moment: datetime | None) -> str:
 def _plain(place: UserInSegmentation) -> dict[str, Any]:
     return {
         **place.membership,
+        "kind": place.kind,
         "runner_up_name": place.runner_up_name,
         "rule_sql": place.rule_sql,
         "reasons": [vars(reason) for reason in place.reasons],

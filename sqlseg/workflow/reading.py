@@ -132,6 +132,7 @@ class UserInSegmentation:
     """Where one user stands in one segmentation, and why; rules and single segments need no reasons."""
 
     membership: Mapping[str, Any]
+    kind: str
     runner_up_name: str | None
     rule_sql: str | None
     reasons: tuple[Reason, ...]
@@ -150,9 +151,9 @@ def explain_user(project: Project, warehouse: Engine, user_id: str) -> list[User
         stays = warehouse.table(
             sql_text("steps/read/stays_of_user.sql"), {"user_id": user_id, "segmentation": name}
         ).to_pylist()
-        runner_up, rule = membership.pop("runner_up_name"), membership.pop("rule_sql")
-        reasons = _reasons(project, warehouse, user_id, membership) if rule is None else ()
-        found.append(UserInSegmentation(membership, runner_up, rule, reasons, tuple(stays)))
+        kind, runner_up, rule = (membership.pop(column) for column in ("kind", "runner_up_name", "rule_sql"))
+        reasons = _reasons(project, warehouse, user_id, membership) if kind == "cluster" else ()
+        found.append(UserInSegmentation(membership, kind, runner_up, rule, reasons, tuple(stays)))
     return found
 
 

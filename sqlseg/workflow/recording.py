@@ -227,10 +227,15 @@ def record_membership(
 
 
 def _rule_of(rule: str, segmentation: str, segment_name: str) -> str | None:
-    """Return the rule of one segment as a SELECT of its users; what a rule leaves over has none."""
-    if segment_name == UNASSIGNED:
+    """Return the rule of one segment as a SELECT of its users on the published file.
+
+    What a rule leaves over has none, nor has a rule over attributes of users or items, which are not published.
+    """
+    tree = sqltext.parse_select(rule)
+    published = all(name.startswith(("features.", "stats.")) for name in sqltext.tables_read(tree))
+    if segment_name == UNASSIGNED or not published:
         return None
-    select = sqltext.to_sql(sqltext.parse_select(rule))
+    select = sqltext.to_sql(tree)
     return (
         f"select user_id from (\n{select}\n) where trim(segment_name::varchar) = {sqltext.literal(segment_name)} "
         f"and user_id::varchar in (select user_id from segments.membership where segmentation = '{segmentation}')"

@@ -192,10 +192,7 @@ def _carry_out(
             models=models,
             statistics_there=frozenset(
                 f"stats.{row[0]}"
-                for row in engine.rows(
-                    "select table_name from duckdb_tables() "
-                    "where database_name = current_database() and schema_name = 'stats'"
-                )
+                for row in engine.rows("select name from sqlseg.computed_relation where schema_name = 'stats'")
             ),
             behind=segmentations_behind(engine),
             only=options.segmentation,

@@ -57,6 +57,7 @@ def kill_when(stage: Stage, shop: Shop, moment: Moment, delay: float = 0.0) -> b
     return came
 
 
+@pytest.mark.slow
 def test_killed_while_it_publishes(cold: Stage, tmp_path: Path) -> None:
     shop = cold.shop.copy(tmp_path / "shop")
     assert kill_when(cold, shop, lambda shop: building(shop).exists())

@@ -93,13 +93,15 @@ def test_the_sql_of_every_segment_gives_exactly_its_users(of_all_kinds, kind):
     assert selected(of_all_kinds, name) == {**expected, **{name: None for name in expected if name == "Unassigned"}}
 
 
-def test_the_sql_of_a_rule_over_attributes_gives_its_users_too(shop):
+def test_a_rule_over_attributes_that_are_not_published_has_no_sql(shop):
     shop.write("sql/users.sql", "select * from (values ('ann', 'gold'), ('bob', 'tin')) as t(user_id, card)")
     joined = "features.rfm left join users using (user_id)"
     rule(shop, f"select user_id, coalesce(card, 'none') as segment_name from {joined}")
     shop.refresh()
     assert members(shop) == {"gold": ["ann"], "tin": ["bob"], "none": ["dan", "eve"]}
-    assert selected(shop) == members(shop)
+    assert selected(shop) == {"gold": None, "tin": None, "none": None}
+    told = shop.sqlseg("segments", "explain", "ann").out
+    assert "by the rule of this segmentation" in told
 
 
 def test_unassigned_has_no_sql(shop):
