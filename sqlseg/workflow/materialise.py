@@ -96,7 +96,7 @@ def compute_features(engine: Engine, view: View, moment: Moment, users: int) -> 
     try:
         engine.execute(
             f"create or replace table {table} as "
-            f"{every_user_sql(view, moment.as_of, moment.local_as_of, moment.source)} order by user_id"
+            f"{every_user_sql(view, moment.as_of, moment.local_as_of, moment.source, pretty=False)} order by user_id"
         )
     except QueryFailed as error:
         raise ViewFailed(view, error) from error
@@ -121,7 +121,8 @@ def compute_features(engine: Engine, view: View, moment: Moment, users: int) -> 
 
 def create_public_view(engine: Engine, view: View, as_of: datetime, local_as_of: datetime, *, in_use: bool) -> None:
     """Make `features.<name>_v<k>` as SQL over the events, and `features.<name>` where this is the version in use."""
-    engine.execute(f"create or replace view {view.relation} as {every_user_sql(view, as_of, local_as_of)}")
+    select = every_user_sql(view, as_of, local_as_of, pretty=False)
+    engine.execute(f"create or replace view {view.relation} as {select}")
     described = {column.name: column.description for column in view.columns}
     text = f"{view.summary} {view.description}".strip()
     comment_on(engine, "view", view.relation, text, described)

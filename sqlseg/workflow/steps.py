@@ -142,7 +142,7 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
         result = embed(
             engine,
             encoder,
-            f"({bound_sql(sequence, moment.as_of, moment.local_as_of, moment.source)})",
+            f"({bound_sql(sequence, moment.as_of, moment.local_as_of, moment.source, pretty=False)})",
             "sqlseg.population",
             everyone=everyone,
             embedded_at=work.run.started_at,
