@@ -59,10 +59,12 @@ def kill_when(stage: Stage, shop: Shop, moment: Moment, delay: float = 0.0) -> b
 
 @pytest.mark.slow
 def test_killed_while_it_publishes(cold: Stage, tmp_path: Path) -> None:
-    shop = cold.shop.copy(tmp_path / "shop")
-    assert kill_when(cold, shop, lambda shop: building(shop).exists())
-    assert not shop.published.exists()
-    check_after_kill(cold, shop, tmp_path / "scratch")
+    for attempt in range(4):  # on a busy machine the swap may come before the kill
+        shop = cold.shop.copy(tmp_path / f"shop{attempt}")
+        if kill_when(cold, shop, lambda shop: building(shop).exists()) and not shop.published.exists():
+            check_after_kill(cold, shop, tmp_path / "scratch")
+            return
+    pytest.fail("the file was published before the refresh could be killed, four times")
 
 
 @pytest.mark.slow
@@ -85,9 +87,12 @@ def test_killed_while_the_new_file_grows(
     when: str, milliseconds: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     stage: Stage = request.getfixturevalue(when)
-    shop = stage.shop.copy(tmp_path / "shop")
-    assert kill_when(stage, shop, lambda shop: building(shop).exists(), milliseconds / 1000)
-    check_after_kill(stage, shop, tmp_path / "scratch")
+    for attempt in range(4):
+        shop = stage.shop.copy(tmp_path / f"shop{attempt}")
+        if kill_when(stage, shop, lambda shop: building(shop).exists(), milliseconds / 1000):
+            check_after_kill(stage, shop, tmp_path / "scratch")
+            return
+    pytest.fail("the refresh was over before it could be killed, four times")
 
 
 @pytest.mark.slow
@@ -109,14 +114,17 @@ def test_killed_while_the_warehouse_commits(
 ) -> None:
     """The one transaction of a refresh is written at its end, which is when the log begins to grow."""
     stage: Stage = request.getfixturevalue(when)
-    shop = stage.shop.copy(tmp_path / "shop")
-    log = shop.warehouse.with_name(shop.warehouse.name + ".wal")
-    started = time.monotonic()
+    # How long the preparations take depends on what else the machine does: a run that was over first is repeated.
+    for patience in (2, 4, 8, 16):
+        shop = stage.shop.copy(tmp_path / f"shop{patience}")
+        log = shop.warehouse.with_name(shop.warehouse.name + ".wal")
+        earliest = time.monotonic() + stage.seconds / patience
 
-    def grows(shop: Shop) -> bool:
-        beyond_the_preparations = time.monotonic() - started > stage.seconds / 2
-        size = log.stat().st_size if log.exists() else 0
-        return beyond_the_preparations and (size > 300_000 or building(shop).exists())
+        def grows(shop: Shop, log: Path = log, earliest: float = earliest) -> bool:
+            size = log.stat().st_size if log.exists() else 0
+            return time.monotonic() > earliest and (size > 300_000 or building(shop).exists())
 
-    assert kill_when(stage, shop, grows, milliseconds / 1000)
-    check_after_kill(stage, shop, tmp_path / "scratch")
+        if kill_when(stage, shop, grows, milliseconds / 1000):
+            check_after_kill(stage, shop, tmp_path / "scratch")
+            return
+    pytest.fail("the refresh was over before it could be killed, four times")
