@@ -66,6 +66,7 @@ def open_session(encoder: Encoder, device: Device = "auto") -> EncoderSession:
     Raises DamagedEncoder where the model file is not the published one.
     """
     check_model_file(encoder)
+    onnxruntime.disable_telemetry_events()  # what a shop computes is nobody else's business
     available = onnxruntime.get_available_providers()
     if device == "cuda" and CUDA not in available:
         raise DeviceUnavailable(device, "the installed onnxruntime has no CUDA provider")

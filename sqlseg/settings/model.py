@@ -63,9 +63,10 @@ class WarehouseSettings(Section):
     @field_validator("path", "published")
     @classmethod
     def _unambiguous(cls, path: Path) -> Path:
-        if path.stem.lower() in values.SCHEMAS:
+        database = path.name.partition(".")[0]
+        if database.lower() in values.SCHEMAS:
             raise ValueError(
-                f"must not be called {path.name}: DuckDB names a database after its file, and {path.stem}.<table> "
+                f"must not be called {path.name}: DuckDB names a database after its file, and {database}.<table> "
                 "would then mean the database as well as the schema"
             )
         return path
