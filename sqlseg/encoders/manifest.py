@@ -158,7 +158,8 @@ def load_manifest(path: Path) -> Manifest:
 def find_encoders(roots: Sequence[Path]) -> dict[str, Encoder]:
     """Return every encoder in folders named <name>_v<k> under the roots, by ref; roots that are missing are empty."""
     found: dict[str, Encoder] = {}
-    for root in roots:
+    # In a checkout of sqlseg the shipped encoders and those of the folder are the same.
+    for root in dict.fromkeys(root.resolve() for root in roots):
         if not root.is_dir():
             continue
         for folder in sorted(root.iterdir()):
