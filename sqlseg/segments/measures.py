@@ -1,5 +1,7 @@
 """Measures of how well users fall into segments: how compact, how far apart, how alike two divisions are."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from sqlseg.segments.blocks import FloatArray, IntArray
@@ -75,6 +77,25 @@ def explained_variance(X: FloatArray, labels: IntArray) -> float | None:
         return None
     _, within = _centers_and_within(X, labels, int(labels.max()) + 1)
     return 1.0 - within / total
+
+
+def block_shares(X: FloatArray, places: Mapping[str, slice]) -> dict[str, float]:
+    """Return the share of the total variance of X (users x inputs) that each block of its columns has.
+
+    Squared distances, which k-means divides up, are made of the blocks in these shares. Empty without variance.
+
+    >>> block_shares(np.array([[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]), {"a": slice(0, 2), "b": slice(2, 3)})
+    {'a': 0.6666666666666666, 'b': 0.3333333333333333}
+    """
+    variances = X.var(axis=0)
+    total = float(variances.sum())
+    return {name: float(variances[place].sum()) / total for name, place in places.items()} if total > 0 else {}
+
+
+def explained_by_block(X: FloatArray, labels: IntArray, places: Mapping[str, slice]) -> dict[str, float]:
+    """Return `explained_variance` within each block of columns: how far the segments tell users apart by it alone."""
+    found = {name: explained_variance(X[:, place], labels) for name, place in places.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def eta_squared(values: FloatArray, labels: IntArray) -> float | None:

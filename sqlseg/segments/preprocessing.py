@@ -101,6 +101,17 @@ class Preprocessing:
                 names.extend(block.name for _ in block.components)
         return tuple(names)
 
+    @property
+    def places(self) -> dict[str, slice]:
+        """Which columns of the matrix each block has, by its name."""
+        places: dict[str, slice] = {}
+        first = 0
+        for block in self.blocks:
+            width = len(block.columns if isinstance(block, FeatureScaling) else block.components)
+            places[block.name] = slice(first, first + width)
+            first += width
+        return places
+
     def transform(self, blocks: Sequence[Block]) -> FloatArray:
         """Return users x inputs of these users under the frozen parameters; extra columns are ignored."""
         count = user_count(blocks)

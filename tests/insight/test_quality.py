@@ -4,7 +4,7 @@ from sklearn import metrics
 
 from sqlseg.insight import quality
 from sqlseg.insight.quality import segment_quality
-from sqlseg.segments.blocks import feature_block
+from sqlseg.segments.blocks import embedding_block, feature_block
 from sqlseg.segments.model import FitSettings, fit_cluster_model
 
 
@@ -47,3 +47,23 @@ def test_one_segment_has_sizes_and_no_more():
     assert "silhouette" not in measured and "stability" not in measured
     assert measured["explained_variance"] == pytest.approx(0, abs=1e-9)
     assert measured["smallest_share"] == 1
+
+
+def test_each_input_has_its_share_and_what_the_segments_explain_of_it():
+    """One input of two groups, one of noise that no segment can follow: the figures tell them apart."""
+    random = np.random.default_rng(0)
+    groups = np.repeat([[-4.0], [4.0]], 300, axis=0) + random.normal(size=(600, 2))
+    blocks = [
+        feature_block("a@1", ["a__x", "a__y"], groups),
+        embedding_block("encoder:noise@1", 50 * random.normal(size=(600, 3))),
+    ]
+    result = fit_cluster_model(blocks, FitSettings(k=2, weights={"a@1": 3.0}))
+    measured = segment_quality(result.model, blocks, result.assignment, seed=0)
+    assert measured["block_share[a@1]"] == pytest.approx(0.75, abs=1e-4)
+    assert measured["block_share[encoder:noise@1]"] == pytest.approx(0.25, abs=1e-4)
+    X, labels = result.model.preprocessing.transform(blocks), result.assignment.labels
+    for name, part in (("a@1", X[:, :2]), ("encoder:noise@1", X[:, 2:])):
+        between = sum((labels == s).mean() * (part[labels == s].mean(0) - part.mean(0)) ** 2 for s in (0, 1)).sum()
+        assert measured[f"explained_variance[{name}]"] == pytest.approx(between / part.var(axis=0).sum())
+    assert measured["explained_variance[a@1]"] > 0.85
+    assert measured["explained_variance[encoder:noise@1]"] < 0.05
