@@ -1,19 +1,19 @@
 """Gives every user the nearest centroid, the second nearest, and how clear the choice was.
 
-All in float64: the nearest centroid is found by one matrix product a chunk (|x|^2 - 2xc + |c|^2), whose cancellation
-would cost float32 the ties; the distances of the two nearest are then computed again from the differences, so that a
-user who sits on a centroid is at distance 0.
+Coordinates are counted in steps of 1e-6, as `rounded` left them. Squared distances are then whole numbers, which
+float64 adds up exactly in any order (below 2^53 square steps, a distance of 94): by one matrix product a chunk
+(|x|^2 - 2xc + |c|^2), by a processor that fuses multiplications, or by the SQL of another database. So all come to the
+same segment, ties too.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.segments.blocks import STEPS, FloatArray, IntArray
 
 NOBODY = -1
 _VALUES_AT_ONCE = 4_000_000
-_TIED_WITHIN = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,8 @@ class Assignment:
 def assign(X: FloatArray, centers: FloatArray) -> Assignment:
     """Return the nearest and second nearest of `centers` (k x inputs) for each row of `X` (users x inputs).
 
-    Ties, within 1e-9 of the squared distance, go to the centroid that comes first. Confidence is
-    d2^2 / (d1^2 + d2^2), between 0.5 and 1; it is 1 where there is one centroid and 0.5 on two at once.
+    Both count in steps of 1e-6; ties go to the centroid that comes first. Confidence is d2^2 / (d1^2 + d2^2), between
+    0.5 and 1; it is 1 where there is one centroid and 0.5 on two at once.
 
     >>> found = assign(np.array([[0.0], [4.0]]), np.array([[1.0], [3.0]]))
     >>> found.labels.tolist(), found.runner_up.tolist(), found.confidence.tolist()
@@ -47,17 +47,18 @@ def assign(X: FloatArray, centers: FloatArray) -> Assignment:
     labels = np.zeros(users, dtype=np.int64)
     runner_up = np.full(users, NOBODY, dtype=np.int64)
     first, second = np.empty(users), np.zeros(users)
+    centers = np.rint(centers * STEPS)
     center_norms = (centers**2).sum(axis=1)
     chunk = max(1, _VALUES_AT_ONCE // max(1, X.shape[1] + count))
     for start in range(0, users, chunk):
         part = slice(start, min(start + chunk, users))
-        x = X[part]
+        x = X[part] * STEPS
+        np.rint(x, out=x)
         if count > 1:
             squared = x @ centers.T
             squared *= -2.0
             squared += center_norms
             squared += np.einsum("ij,ij->i", x, x)[:, None]
-            np.round(squared, _TIED_WITHIN, out=squared)
             rows = np.arange(x.shape[0])
             labels[part] = squared.argmin(axis=1)
             squared[rows, labels[part]] = np.inf
@@ -65,13 +66,13 @@ def assign(X: FloatArray, centers: FloatArray) -> Assignment:
             second[part] = _squared_distance(x, centers[runner_up[part]])
         first[part] = _squared_distance(x, centers[labels[part]])
     if count > 1:
-        # Between tied centroids the last digits may disagree with the rounded comparison.
+        # Farther away than whole numbers reach, the two ways of adding up may disagree.
         second = np.maximum(first, second)
         total = first + second
         confidence = np.divide(second, total, out=np.full(users, 0.5), where=total > 0)
     else:
         confidence = np.ones(users)
-    return Assignment(labels, np.sqrt(first), runner_up, confidence)
+    return Assignment(labels, np.sqrt(first) / STEPS, runner_up, confidence)
 
 
 def _squared_distance(x: FloatArray, own: FloatArray) -> FloatArray:

@@ -14,7 +14,8 @@ IntArray = NDArray[np.int64]
 
 BlockKind = Literal["features", "embedding"]
 
-_ROUNDED_TO = 1e6
+STEPS = 1e6
+"""Coordinates in a model's space are whole multiples of 1 / STEPS."""
 
 
 class UnusableInput(SqlsegError):
@@ -101,10 +102,10 @@ def rounded(values: FloatArray) -> FloatArray:
     >>> rounded(np.array([0.1234564, -0.5]))
     array([ 0.123456, -0.5     ])
     """
-    values *= _ROUNDED_TO
+    values *= STEPS
     values += 0.5
     np.floor(values, out=values)
-    values /= _ROUNDED_TO
+    values /= STEPS
     return values
 
 

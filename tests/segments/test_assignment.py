@@ -39,6 +39,26 @@ def test_ties_go_to_the_first_and_two_centroids_at_once_are_undecided():
     assert found.confidence.tolist() == [0.5, 0.5]
 
 
+steps = st.integers(-3_000_000, 3_000_000)
+
+
+@given(arrays(np.int64, (20, 3), elements=steps), arrays(np.int64, (4, 3), elements=steps), st.permutations(range(3)))
+def test_every_order_of_adding_up_gives_the_same_to_the_last_digit(x, centers, order):
+    found = assign(x / 1e6, centers / 1e6)
+    squared = np.array([[sum((int(a) - int(b)) ** 2 for a, b in zip(u, c, strict=True)) for c in centers] for u in x])
+    assert np.array_equal(found.labels, squared.argmin(axis=1))
+    assert np.array_equal(found.distance, np.sqrt(squared.min(axis=1)) / 1e6)
+    again = assign(x[:, order] / 1e6, centers[:, order] / 1e6)
+    for field in ("labels", "runner_up", "distance", "confidence"):
+        assert np.array_equal(getattr(again, field), getattr(found, field))
+
+
+def test_a_tie_is_a_tie_however_many_digits_it_has():
+    # Rounded to 1e-9, these two equal squares of 1e-12 steps went either way.
+    found = assign(np.array([[0.0, 0.0]]), np.array([[0.123457, 0.0], [0.0, -0.123457]]))
+    assert (found.labels.tolist(), found.runner_up.tolist(), found.confidence.tolist()) == ([0], [1], [0.5])
+
+
 def test_a_user_on_a_centroid_is_at_no_distance():
     centers = np.array([[1e3 + 0.1, 1e3], [1e3, 1e3]])
     found = assign(centers, centers)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sqlseg.segments.assignment import assign
+from sqlseg.segments.blocks import rounded
 from sqlseg.segments.explain import contributions, explain, strongest
 
 INPUTS = ("a__x", "a__y", "encoder:e@1", "encoder:e@1", "encoder:e@1")
@@ -10,7 +11,7 @@ INPUTS = ("a__x", "a__y", "encoder:e@1", "encoder:e@1", "encoder:e@1")
 @pytest.fixture
 def placed():
     random = np.random.default_rng(0)
-    X, centers = random.normal(size=(200, 5)), random.normal(size=(4, 5))
+    X, centers = rounded(random.normal(size=(200, 5))), rounded(random.normal(size=(4, 5)))
     return X, centers, assign(X, centers)
 
 
