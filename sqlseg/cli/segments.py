@@ -10,6 +10,7 @@ from rich.markup import escape
 from sqlseg.cli.console import JsonOption, ProjectOption, Terminal, print_json, print_table, printable, stdout
 from sqlseg.cli.overview import print_overview
 from sqlseg.settings import load_settings
+from sqlseg.workflow.comparing import Descent, Difference, difference
 from sqlseg.workflow.project import open_project
 from sqlseg.workflow.reading import UserInSegmentation, explain_user, segment_overview, segmentation_sheet
 from sqlseg.workflow.renaming import rename_segment
@@ -149,6 +150,101 @@ def rename(
         print_json({"segment_id": segment_id, "before": before, "after": after})
         return
     stdout().print(f"{segment_id}: {before!r} is now {after!r}.", markup=False, soft_wrap=True)
+
+
+@app.command()
+def diff(
+    before: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="The earlier run: its id, the beginning of it, or a date. Without it, the run before --to.",
+        ),
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--to", metavar="RUN", help="The later run. Without it, the last one.")
+    ] = None,
+    segmentation: Annotated[
+        str | None, typer.Option("--segmentation", metavar="NAME", help="This segmentation only.")
+    ] = None,
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Tell who moved between two runs and why, and what became of segments."""
+    settings = load_settings(project)
+    found = difference(
+        settings.warehouse.published,
+        settings.project.timezone,
+        before=before,
+        after=after,
+        segmentation=segmentation,
+    )
+    if json:
+        print_json(
+            {
+                "from": vars(found.before),
+                "to": vars(found.after),
+                "runs": found.run_ids,
+                "segmentations": [vars(one) for one in found.standings],
+                "moves": [vars(one) for one in found.moves],
+                "lineage": [vars(one) for one in found.descents],
+            }
+        )
+        return
+    _print_difference(found)
+
+
+def _print_difference(found: Difference) -> None:
+    console = stdout()
+    runs = "1 run" if len(found.run_ids) == 1 else f"{len(found.run_ids)} runs"
+    console.print(
+        f"From {found.before.run_id} (as of {found.before.as_of} UTC) to {found.after.run_id} "
+        f"(as of {found.after.as_of} UTC): {runs}.",
+        markup=False,
+        soft_wrap=True,
+    )
+    for one in found.standings:
+        console.print(
+            f"{one.segmentation}: {one.users_before:,} users then, {one.users_after:,} now; {one.users_elsewhere:,} "
+            "who were there at both ends are in another segment.",
+            markup=False,
+            soft_wrap=True,
+        )
+    rows = [
+        (
+            move.segmentation,
+            _segment(move.from_segment, move.from_segment_id) or "(new)",
+            _segment(move.to_segment, move.to_segment_id) or "(gone)",
+            move.cause,
+            move.user_count,
+            move.revenue,
+        )
+        for move in found.moves
+    ]
+    if rows:
+        print_table("Who moved", ["segmentation", "from", "to", "cause", "users", "revenue"], rows)
+    else:
+        console.print("Nobody moved.")
+    for descent in found.descents:
+        console.print(printable(_told(descent)), markup=False, soft_wrap=True)
+
+
+def _segment(name: str | None, segment_id: str | None) -> str | None:
+    return segment_id and f"{name} ({segment_id})"
+
+
+def _told(descent: Descent) -> str:
+    old = _segment(descent.from_segment, descent.from_segment_id)
+    new = _segment(descent.to_segment, descent.to_segment_id)
+    share = "" if descent.overlap is None else f"{descent.overlap:.0%}"
+    told = {
+        "split": f"{new} split off from {old}, where {share} of its users come from.",
+        "merged": f"{old} went into {new}, with {share} of its users.",
+        "born": f"{new} is new.",
+        "retired": f"{old} is retired.",
+    }
+    return f"{descent.segmentation}: {told[descent.relation]}"
 
 
 def _minute(moment: datetime | None) -> str:

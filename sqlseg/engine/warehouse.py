@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.errors import SqlsegError
@@ -12,6 +12,10 @@ from sqlseg.resources import sql_text
 
 FORMAT = 1
 """Counts up when the tables of a warehouse change in a way that older releases cannot read."""
+
+
+ADDED_COLUMNS: Final = (("segments.transition", "revenue", "0001_revenue_of_moves"),)
+"""Columns that tables of earlier releases lack, in the order of the files in sql/migrations that add them."""
 
 
 class NewerWarehouse(SqlsegError):
@@ -68,6 +72,9 @@ def prepare_warehouse(engine: Engine) -> None:
     for relation in (*PUBLISHED_TABLES, *WAREHOUSE_TABLES):
         if (relation.schema, relation.name) not in there:
             engine.execute(sql_text(f"tables/{relation}.sql"))
+    for table, column, migration in ADDED_COLUMNS:
+        if column not in engine.columns(*table.split(".")):
+            engine.execute(sql_text(f"migrations/{migration}.sql"))
 
 
 def attach_sources(engine: Engine, sources: Mapping[str, Source]) -> None:
