@@ -64,7 +64,7 @@ def verify(
             None,
             ["encoder", "provider", "golden rows", "largest difference", "tolerance", ""],
             [
-                (c.ref, c.provider, c.golden_rows, c.max_abs_difference, c.tolerance, "ok" if c.passed else "differs")
+                (c.ref, c.provider, c.golden_rows, c.largest_difference, c.tolerance, "ok" if c.passed else "differs")
                 for c in checked
             ],
         )

@@ -63,11 +63,51 @@ class Tensor(_Described):
     shape: tuple[int | str, ...]
 
 
+Quantity = Literal["order_probability", "expected_orders", "expected_spend"]
+"""What is foretold: the chance of any order, the number of orders, and their worth in the shop's median orders."""
+
+
+class Forecasts(_Described):
+    """What an encoder foretells of a user, `age` days after the user's last token.
+
+    The model gives them beside the embedding, and takes `age` for them as a third input. A second ONNX file gives the
+    same from a kept embedding and an age alone, so that time can pass without anybody being embedded again.
+    `horizons` are days, ascending; the output has the shape (batch, horizons, quantities).
+    """
+
+    age: Tensor
+    output: Tensor
+    horizons: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    quantities: tuple[Quantity, ...] = Field(min_length=1)
+    model: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        if self.age.dtype != "float32" or len(self.age.shape) != 1:
+            raise ValueError(f"age: {self.age.name} must be float32 of the shape [batch]")
+        if list(self.horizons) != sorted(set(self.horizons)):
+            raise ValueError("horizons: must ascend")
+        if len(set(self.quantities)) != len(self.quantities):
+            raise ValueError("quantities: must differ")
+        expected = (len(self.horizons), len(self.quantities))
+        if self.output.dtype != "float32" or len(self.output.shape) != 3 or self.output.shape[1:] != expected:
+            raise ValueError(
+                f"output: {self.output.name} must be float32 of the shape [batch, {expected[0]}, {expected[1]}]"
+            )
+        return self
+
+
 class GoldenRow(_Described):
-    """A token sequence, and the embedding that the model gave it when it was published."""
+    """A token sequence, and the embedding that the model gave it when it was published.
+
+    Where the encoder forecasts: also an age in days, and the forecasts, horizons x quantities.
+    """
 
     tokens: tuple[tuple[float, ...], ...] = Field(min_length=1)
     embedding: tuple[float, ...]
+    age: Annotated[float, Field(ge=0)] | None = None
+    forecasts: tuple[tuple[float, ...], ...] | None = None
 
 
 class Golden(_Described):
@@ -98,6 +138,7 @@ class Manifest(_Described):
     training_data: str
     license: str
     golden: Golden
+    forecasts: Forecasts | None = None
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
@@ -113,7 +154,24 @@ class Manifest(_Described):
                 raise ValueError(f"golden: a row has not {len(self.columns)} columns and {self.dimensions} dimensions")
             if len(row.tokens) > self.max_length:
                 raise ValueError(f"golden: a row has more than {self.max_length} tokens")
+            self._check_forecasts(row)
         return self
+
+    def _check_forecasts(self, row: GoldenRow) -> None:
+        told = self.forecasts
+        if told is None:
+            if row.age is not None or row.forecasts is not None:
+                raise ValueError("golden: a row has forecasts, of which the manifest says nothing else")
+        elif (
+            row.age is None
+            or row.forecasts is None
+            or len(row.forecasts) != len(told.horizons)
+            or any(len(figures) != len(told.quantities) for figures in row.forecasts)
+        ):
+            raise ValueError(
+                "golden: a row has no age, or not the forecasts of "
+                f"{len(told.horizons)} horizons x {len(told.quantities)} quantities"
+            )
 
 
 @dataclass(frozen=True)
@@ -137,6 +195,13 @@ class Encoder:
     def model_path(self) -> Path:
         """The ONNX file."""
         return self.folder / self.manifest.model
+
+    @property
+    def files(self) -> tuple[tuple[Path, str], ...]:
+        """Every ONNX file and the SHA-256 that it must have."""
+        told = self.manifest.forecasts
+        more = () if told is None else ((self.folder / told.model, told.sha256),)
+        return ((self.model_path, self.manifest.sha256), *more)
 
 
 def load_manifest(path: Path) -> Manifest:
@@ -177,7 +242,7 @@ def find_encoders(roots: Sequence[Path]) -> dict[str, Encoder]:
 
 
 def load_encoder(ref: str, roots: Sequence[Path]) -> Encoder:
-    """Return the encoder that settings name, as `encoder:behavior@1` or `behavior@1`, after checking its model file.
+    """Return the encoder that settings name, as `encoder:behavior@1` or `behavior@1`, after checking its files.
 
     Raises UnknownEncoder, DuplicateEncoder, BadManifest or DamagedEncoder.
     """
@@ -190,10 +255,11 @@ def load_encoder(ref: str, roots: Sequence[Path]) -> Encoder:
 
 
 def check_model_file(encoder: Encoder) -> None:
-    """Raise DamagedEncoder unless the model file has the SHA-256 that its manifest names."""
-    try:
-        found = hashlib.sha256(encoder.model_path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise BadManifest(encoder.folder / "manifest.json", "model", f"{encoder.model_path} cannot be read") from error
-    if found != encoder.manifest.sha256:
-        raise DamagedEncoder(encoder.model_path, encoder.manifest.sha256, found)
+    """Raise DamagedEncoder unless the model files have the SHA-256 that the manifest names."""
+    for path, expected in encoder.files:
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise BadManifest(encoder.folder / "manifest.json", "model", f"{path} cannot be read") from error
+        if found != expected:
+            raise DamagedEncoder(path, expected, found)

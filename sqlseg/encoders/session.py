@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import io
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 import numpy as np
 import onnxruntime
 
-from sqlseg.encoders.manifest import Encoder, check_model_file
+from sqlseg.encoders.manifest import Encoder, Tensor, check_model_file
 from sqlseg.errors import SqlsegError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -54,10 +55,26 @@ class EncoderSession:
 
     def run(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return embeddings (batch, dimensions) of right-padded tokens (batch, length, columns)."""
+        found: np.ndarray = self._session.run([self.encoder.manifest.output.name], self.feed(tokens, lengths))[0]
+        return found
+
+    def feed(self, tokens: np.ndarray, lengths: np.ndarray, ages: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return what the model takes, by name; without ages (batch,), in days, only its embeddings mean something."""
         described = self.encoder.manifest
         feed = {described.inputs[0].name: tokens, described.inputs[1].name: lengths}
-        found: np.ndarray = self._session.run([described.output.name], feed)[0]
-        return found
+        if described.forecasts is not None:
+            feed[described.forecasts.age.name] = np.zeros(len(lengths), np.float32) if ages is None else ages
+        return feed
+
+    def run_with_forecasts(
+        self, tokens: np.ndarray, lengths: np.ndarray, ages: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return embeddings and forecasts (batch, horizons, quantities), of an encoder that gives forecasts."""
+        described = self.encoder.manifest
+        assert described.forecasts is not None
+        names = [described.output.name, described.forecasts.output.name]
+        embeddings, forecasts = self._session.run(names, self.feed(tokens, lengths, ages))
+        return embeddings, forecasts
 
 
 def open_session(encoder: Encoder, device: Device = "auto") -> EncoderSession:
@@ -71,11 +88,14 @@ def open_session(encoder: Encoder, device: Device = "auto") -> EncoderSession:
     if device == "cuda" and CUDA not in available:
         raise DeviceUnavailable(device, "the installed onnxruntime has no CUDA provider")
     wants_gpu = device == "cuda" or (device == "auto" and CUDA in available and missing_gpu_library() is None)
-    session = _started(encoder, [CUDA, CPU] if wants_gpu else [CPU])
+    session = started(encoder.model_path, [CUDA, CPU] if wants_gpu else [CPU])
     provider = session.get_providers()[0]
     if device == "cuda" and provider != CUDA:
         raise DeviceUnavailable(device, missing_gpu_library() or "ONNX Runtime fell back to the CPU")
-    _check_signature(encoder, session)
+    described = encoder.manifest
+    told = described.forecasts
+    more = () if told is None else (told.age, told.output)
+    check_signature(encoder.model_path, session, (*described.inputs, described.output, *more))
     return EncoderSession(encoder, provider, session)
 
 
@@ -108,16 +128,17 @@ def _preload() -> None:
             preload()
 
 
-def _started(encoder: Encoder, providers: list[str]) -> onnxruntime.InferenceSession:
+def started(path: Path, providers: list[str]) -> onnxruntime.InferenceSession:
+    """Return a session of one thread for a model file; raises EncoderNotRunnable with ONNX Runtime's reason."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS
     onnxruntime.set_default_logger_severity(_FATAL)
     try:
-        return onnxruntime.InferenceSession(str(encoder.model_path), options, providers=providers)
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime's exceptions share no other base
-        raise EncoderNotRunnable(encoder.model_path, str(error).strip().splitlines()[-1]) from error
+        raise EncoderNotRunnable(path, str(error).strip().splitlines()[-1]) from error
     finally:
         onnxruntime.set_default_logger_severity(_ERRORS)
 
@@ -136,12 +157,12 @@ def signature(session: onnxruntime.InferenceSession) -> dict[str, tuple[str, tup
     }
 
 
-def _check_signature(encoder: Encoder, session: onnxruntime.InferenceSession) -> None:
-    described = encoder.manifest
+def check_signature(path: Path, session: onnxruntime.InferenceSession, tensors: Iterable[Tensor]) -> None:
+    """Raise EncoderNotRunnable unless the model takes and gives exactly these tensors."""
     expected = {
         tensor.name: (tensor.dtype, tuple(size if isinstance(size, int) else None for size in tensor.shape))
-        for tensor in (*described.inputs, described.output)
+        for tensor in tensors
     }
     found = signature(session)
     if found != expected:
-        raise EncoderNotRunnable(encoder.model_path, f"it takes and gives {found}, the manifest says {expected}")
+        raise EncoderNotRunnable(path, f"it takes and gives {found}, the manifest says {expected}")

@@ -1,7 +1,7 @@
 """Simulated shops whose behaviour groups are known: for trying scale, for tests, and for pretraining encoders."""
 
-from sqlseg.synth.groups import KNOWN_GROUPS, Group, random_groups
-from sqlseg.synth.shop import Shop, random_shop
+from sqlseg.synth.groups import KNOWN_GROUPS, Group, changing_groups, random_groups
+from sqlseg.synth.shop import Shop, eventful_shop, random_shop
 from sqlseg.synth.simulate import simulate_shop
 from sqlseg.synth.writer import SynthSummary, write_synthetic_events
 
@@ -10,6 +10,8 @@ __all__ = [
     "Group",
     "Shop",
     "SynthSummary",
+    "changing_groups",
+    "eventful_shop",
     "random_groups",
     "random_shop",
     "simulate_shop",

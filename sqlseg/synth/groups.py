@@ -1,6 +1,7 @@
 """How the users of a simulated shop behave: groups with a name, and random ones for pretraining."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,8 +15,10 @@ class Group:
     one comes at all. `joined` is the part of the shop's dates in which the users arrive. `buy` is the chance
     that a visit ends in an order; `weekend` that it moves to a weekend; `peak_hour` replaces the shop's own.
     `price_taste` is -1 for the cheapest, 1 for the dearest of several candidates. `season_days` keeps visits
-    within that many days of the shop's seasonal peak. A `timed` group keeps its spacing whatever the season, and in a
-    slow shop, where its users joined later instead of coming less often.
+    within that many days of the shop's seasonal peak. `leave` is the chance that a visit is the last, `slowing` by
+    how much the log of the gaps grows over ten visits (negative: shrinks), `binge` the chance that the next visit
+    follows within hours or days instead of after a gap. A `timed` group keeps its spacing whatever the season, and
+    in a slow shop, where its users joined later instead of coming less often.
     """
 
     name: str
@@ -42,6 +45,9 @@ class Group:
     weekend: float = 0.0
     peak_hour: float | None = None
     season_days: int | None = None
+    leave: float = 0.0
+    slowing: float = 0.0
+    binge: float = 0.0
     timed: bool = False
     spread: float = 0.35
 
@@ -108,3 +114,21 @@ def random_groups(rng: np.random.Generator, count: int | None = None) -> tuple[G
         )
 
     return tuple(draw(index) for index in range(count))
+
+
+def changing_groups(groups: Sequence[Group], rng: np.random.Generator) -> tuple[Group, ...]:
+    """Return the groups with habits that change: users who leave after any visit, slow down or come in bursts.
+
+    Their gaps are longer, too, in some: a user of such a shop may order twice a year.
+    """
+
+    def changed(group: Group) -> Group:
+        return replace(
+            group,
+            gap_days=group.gap_days * float(np.exp(rng.uniform(0, 1.2))),
+            leave=float(rng.beta(1, 5)) if rng.random() < 0.5 else 0.0,
+            slowing=float(rng.normal(0, 0.5)) if rng.random() < 0.4 else 0.0,
+            binge=float(rng.beta(1, 2)) if rng.random() < 0.4 else 0.0,
+        )
+
+    return tuple(changed(group) for group in groups)

@@ -1,6 +1,6 @@
 """What a simulated shop is like: its dates, its catalogue, its prices and what it records."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -12,7 +12,10 @@ class Shop:
 
     `season` is the relative height of the seasonal wave (0 none, 1 from nothing to double) with its crest at
     day `season_peak` of the year. `arrivals` is the share of users who are there from the first days on; the
-    others arrive evenly over the dates.
+    others arrive evenly over the dates, or later and later with `growth` above 0 (earlier below, to -0.5). The first
+    ones' first visits are spread over `older_days` before the first day, of which nothing is recorded. `week` is the
+    number of visits by weekday, from Monday, against the busiest; 0 is a day on which the shop is closed. In each of
+    the `campaigns`, (first day, days), visits come `campaign_lift` times as often as else, and buy and save more.
     """
 
     first_day: date = date(2024, 1, 1)
@@ -29,6 +32,11 @@ class Shop:
     hour_spread: float = 3.5
     views_per_visit: float = 3.0
     lines_per_order: float = 2.0
+    growth: float = 0.0
+    older_days: int = 0
+    week: tuple[float, ...] = ()
+    campaigns: tuple[tuple[int, int], ...] = ()
+    campaign_lift: float = 2.0
     records_views: bool = True
     records_prices: bool = True
     records_item: bool = True
@@ -38,6 +46,8 @@ class Shop:
     def __post_init__(self) -> None:
         if self.days < 14 or self.items < 1 or not 1 <= self.categories <= self.items:
             raise ValueError("A shop has at least 14 days, one item, and no more categories than items.")
+        if self.week and (len(self.week) != 7 or max(self.week) != 1 or min(self.week) < 0):
+            raise ValueError("A week has seven figures from 0 to 1, of which the largest is 1.")
 
 
 @dataclass(frozen=True)
@@ -105,4 +115,22 @@ def random_shop(rng: np.random.Generator) -> Shop:
         records_item=bool(rng.random() < 0.92),
         records_orders=bool(rng.random() < 0.8),
         records_hours=bool(rng.random() < 0.85),
+    )
+
+
+def eventful_shop(shop: Shop, rng: np.random.Generator) -> Shop:
+    """Return the shop with a calendar: closed weekdays, campaigns, growth, customers older than its records."""
+    week = np.exp(rng.normal(0, 0.3, 7))
+    if rng.random() < 0.3:
+        week[rng.integers(5, 7)] = 0.0
+    count = int(rng.integers(0, 9) * shop.days / 365)
+    first = np.sort(rng.integers(0, shop.days, count))
+    length = rng.integers(2, 15, count)
+    return replace(
+        shop,
+        growth=float(rng.uniform(-0.4, 1.5)),
+        older_days=int(rng.integers(0, 500)),
+        week=tuple((week / week.max()).tolist()) if rng.random() < 0.8 else (),
+        campaigns=tuple(zip(first.tolist(), length.tolist(), strict=True)),
+        campaign_lift=float(rng.uniform(1.2, 4.0)),
     )

@@ -10,16 +10,22 @@ import pyarrow.compute as pc
 
 from sqlseg.synth.groups import Group
 from sqlseg.synth.shop import Catalogue, Shop, catalogue
+from sqlseg.synth.visits import (
+    DAY,
+    STAPLES,
+    VISITS_PER_USER,
+    Users,
+    draw_users,
+    draw_visits,
+    group_of,
+    in_campaign,
+    per_user,
+)
 
 EVENT_TYPES = ("view", "search", "cart", "favorite", "purchase", "return", "review", "coupon")
 VIEW, SEARCH, CART, FAVORITE, PURCHASE, RETURN, REVIEW, COUPON = range(8)
 BROWSING = (VIEW, SEARCH, CART, FAVORITE)
 
-_DAY = 86_400.0
-_VISITS_PER_USER = 1_000_000
-"""Visits are numbered user * this + visit, so that ids need no counter that runs through all users."""
-
-_STAPLES = 5
 _REVIEWS = ("Just as described, would buy again.", "Fine for the price.", "Not what I hoped for.", "Arrived late.")
 
 SCHEMA = pa.schema(
@@ -65,132 +71,6 @@ class DrawnEvents:
         return DrawnEvents(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
 
 
-@dataclass(frozen=True)
-class _Users:
-    """Every user's own habits: the group's middle figures with a personal spread."""
-
-    number: np.ndarray
-    group: np.ndarray
-    born: np.ndarray
-    active: np.ndarray
-    gap: np.ndarray
-    buy: np.ndarray
-    hour: np.ndarray
-    favorites: np.ndarray
-    staples: np.ndarray
-
-
-def group_of(number: np.ndarray, groups: Sequence[Group]) -> np.ndarray:
-    """Return the group of each user by its number: even shares over any stretch of numbers, the first one included."""
-    edges = np.cumsum([group.share for group in groups])
-    place = np.mod(0.05 + number * 0.6180339887498949, 1.0) * edges[-1]
-    found: np.ndarray = np.minimum(np.searchsorted(edges, place, side="right"), len(groups) - 1)
-    return found
-
-
-def _per_user(groups: Sequence[Group], name: str, which: np.ndarray) -> np.ndarray:
-    values: np.ndarray = np.array([getattr(group, name) for group in groups], dtype=np.float64)[which]
-    return values
-
-
-def _draw_users(
-    shop: Shop, items: Catalogue, groups: Sequence[Group], number: np.ndarray, pace: float, rng: np.random.Generator
-) -> _Users:
-    count = len(number)
-    group = group_of(number, groups)
-    spread = _per_user(groups, "spread", group)
-    horizon = float(shop.days)
-    early = (-1.0, 0.0)  # stands for "as the shop's users arrive"
-    window = np.array([early if g.joined is None else g.joined for g in groups])[group]
-    arrival = np.where(rng.random(count) < shop.arrivals, 0.03 * rng.random(count), rng.random(count))
-    within = window[:, 0] + (window[:, 1] - window[:, 0]) * rng.random(count)
-    born = np.where(window[:, 0] < 0, arrival, within) * (horizon - 1.0)
-    season_days = np.array([np.nan if g.season_days is None else g.season_days for g in groups])[group]
-    seasonal = np.isfinite(season_days)
-    if seasonal.any():
-        born = np.where(seasonal, _into_season(shop, born, np.nan_to_num(season_days), rng), born)
-    timed = (_per_user(groups, "timed", group) > 0) & (pace < 1.0)
-    born = np.where(timed, horizon - (horizon - born) * pace, born)
-    stay = _per_user(groups, "active_days", group)
-    active = np.where(np.isfinite(stay), rng.exponential(1.0, count) * np.nan_to_num(stay, posinf=0.0), horizon)
-    odds = _per_user(groups, "buy", group).clip(1e-4, 1 - 1e-4)
-    logit = np.log(odds / (1 - odds)) + spread * rng.normal(0, 1, count)
-    hours = np.array([shop.peak_hour if g.peak_hour is None else g.peak_hour for g in groups])
-    favorites = rng.integers(0, shop.categories, (count, 2))
-    focus = _per_user(groups, "focus", group)
-    picks = rng.integers(0, 2, (count, _STAPLES))
-    wanted = np.where(rng.random((count, _STAPLES)) < focus[:, None], np.take_along_axis(favorites, picks, 1), -1)
-    return _Users(
-        number=number,
-        group=group,
-        born=born,
-        active=np.minimum(active, horizon - born),
-        gap=_per_user(groups, "gap_days", group)
-        * np.exp(spread * rng.normal(0, 1, count))
-        / np.where(timed, 1.0, pace),
-        buy=1.0 / (1.0 + np.exp(-logit)),
-        hour=hours[group] + rng.normal(0, 1.5, count),
-        favorites=favorites,
-        staples=items.choose(wanted.ravel(), rng).reshape(count, _STAPLES),
-    )
-
-
-def _day_of_year(shop: Shop, day: np.ndarray) -> np.ndarray:
-    place: np.ndarray = np.mod(day + shop.first_day.timetuple().tm_yday - 1, 365.25)
-    return place
-
-
-def _season_distance(shop: Shop, day: np.ndarray) -> np.ndarray:
-    distance = np.abs(_day_of_year(shop, day) - shop.season_peak)
-    shorter: np.ndarray = np.minimum(distance, 365.25 - distance)
-    return shorter
-
-
-def _into_season(shop: Shop, born: np.ndarray, width: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Move arrivals into the season around the peak that lies nearest to them, where the dates hold one."""
-    ahead = np.mod(shop.season_peak - _day_of_year(shop, born), 365.25)
-    peak = np.where(born + ahead < shop.days, born + ahead, born + ahead - 365.25)
-    moved = peak + width * rng.uniform(-1, 0.3, len(born))
-    return np.where((moved >= 0) & (moved < shop.days - 1), moved, born)
-
-
-@dataclass(frozen=True)
-class _Visits:
-    user: np.ndarray
-    number: np.ndarray
-    seconds: np.ndarray
-
-
-def _draw_visits(shop: Shop, groups: Sequence[Group], users: _Users, rng: np.random.Generator) -> _Visits:
-    shape = _per_user(groups, "regularity", users.group)
-    expected = users.active / users.gap
-    most = np.ceil(expected + 3.5 * np.sqrt(expected / shape + expected) + 3)
-    cap = np.minimum(_per_user(groups, "visits", users.group), _VISITS_PER_USER)
-    count = np.minimum(most, cap).astype(np.int64)
-    first = np.concatenate([[0], np.cumsum(count)[:-1]])
-    user = np.repeat(np.arange(len(count)), count)
-    number = np.arange(len(user)) - first[user]
-    gap = rng.standard_gamma(shape[user]) / shape[user] * users.gap[user]
-    gap[first] = 0.0
-    run = np.cumsum(gap)
-    age = run - run[first][user]
-    day = users.born[user] + age
-    wave = (1 + shop.season * np.cos(2 * np.pi * _season_distance(shop, day) / 365.25)) / (1 + shop.season)
-    wave[_per_user(groups, "timed", users.group)[user] > 0] = 1.0
-    width = np.array([np.inf if g.season_days is None else g.season_days for g in groups])[users.group][user]
-    keep = (age <= users.active[user]) & (rng.random(len(user)) < wave) & (_season_distance(shop, day) <= width)
-    keep |= number == 0
-    keep &= day < shop.days
-    user, number, day = user[keep], number[keep], np.floor(day[keep])
-    to_weekend = rng.random(len(user)) < _per_user(groups, "weekend", users.group)[user]
-    weekday = np.mod(day + shop.first_day.weekday(), 7)
-    moved = day + 5 + (rng.random(len(user)) < 0.5) - weekday
-    moved = np.where(moved >= shop.days, moved - 7, moved)
-    day = np.where(to_weekend & (moved >= 0), moved, day)
-    hour = np.mod(users.hour[user] + rng.normal(0, shop.hour_spread, len(user)), 24.0)
-    return _Visits(user, number, day * _DAY + hour * 3600.0)
-
-
 def draw_events(
     shop: Shop,
     items: Catalogue,
@@ -200,14 +80,20 @@ def draw_events(
     rng: np.random.Generator,
 ) -> DrawnEvents:
     """Return the events of the users with the given numbers; `pace` divides every user's time between visits."""
-    users = _draw_users(shop, items, groups, number, pace, rng)
-    visits = _draw_visits(shop, groups, users, rng)
+    users = draw_users(shop, items, groups, number, pace, rng)
+    visits = draw_visits(shop, groups, users, rng)
     group = users.group[visits.user]
 
     def habit(name: str) -> np.ndarray:
-        return _per_user(groups, name, group)
+        return per_user(groups, name, group)
 
-    buys = rng.random(len(group)) < users.buy[visits.user]
+    discount, coupons, buy = habit("discount"), habit("coupon"), users.buy[visits.user]
+    if shop.campaigns:
+        campaign = in_campaign(shop, np.floor(visits.seconds / DAY))
+        buy = np.where(campaign, 1 - (1 - buy) ** 1.5, buy)
+        discount = np.where(campaign, 1 - 0.6 * (1 - discount), discount)
+        coupons = np.where(campaign, 1 - 0.9 * (1 - coupons), coupons)
+    buys = rng.random(len(group)) < buy
     views = rng.poisson(shop.views_per_visit * habit("views"))
     lines = np.where(buys, 1 + rng.poisson(np.maximum(shop.lines_per_order * habit("lines") - 1, 0.0)), 0)
     views = np.where((views == 0) & (lines == 0), 1, views)
@@ -223,13 +109,13 @@ def draw_events(
     if len(slots):
         end += run[first + slots - 1] - run[first] + 60.0
 
-    coupon = buys & (rng.random(len(slots)) < habit("coupon"))
+    coupon = buys & (rng.random(len(slots)) < coupons)
     search = rng.random(len(slots)) < habit("search")
     viewed = place < views[visit]
     bought = place < lines[visit]
     carted = (bought & (rng.random(len(visit)) < 0.8)) | (viewed & (rng.random(len(visit)) < habit("abandon")[visit]))
     liked = viewed & (rng.random(len(visit)) < habit("favorite")[visit])
-    reduced = (rng.random(len(visit)) < habit("discount")[visit]) | coupon[visit]
+    reduced = (rng.random(len(visit)) < discount[visit]) | coupon[visit]
     share = np.where(reduced, rng.uniform(0.05, 0.45, len(visit)), 0.0)
     list_price = items.price[item]
     price = np.round(list_price * (1 - share), 2)
@@ -258,8 +144,8 @@ def draw_events(
         } | dict.fromkeys(("price", "discount", "quantity", "duration"), empty)
 
     paid = {"price": price, "quantity": quantity, "discount": np.round(list_price * share * quantity, 2)}
-    later = end[visit] + rng.uniform(2, 25, len(visit)) * _DAY
-    opinion = end[visit] + rng.uniform(4, 30, len(visit)) * _DAY
+    later = end[visit] + rng.uniform(2, 25, len(visit)) * DAY
+    opinion = end[visit] + rng.uniform(4, 30, len(visit)) * DAY
     parts = [
         of_slots(VIEW, viewed, moment, duration=np.round(pause, 1)),
         of_visits(SEARCH, search, visits.seconds - 8.0),
@@ -277,14 +163,14 @@ def draw_events(
     user = visits.user[by_visit]
     seconds = np.floor(np.clip(joined["seconds"], 0.0, None))
     if not shop.records_hours:
-        seconds = np.floor(seconds / _DAY) * _DAY
+        seconds = np.floor(seconds / DAY) * DAY
     events = DrawnEvents(
         user=users.number[user],
-        visit=users.number[user] * _VISITS_PER_USER + visits.number[by_visit],
+        visit=users.number[user] * VISITS_PER_USER + visits.number[by_visit],
         **{**joined, "seconds": seconds},
     )
-    within = np.flatnonzero(seconds < shop.days * _DAY)
-    order = within[np.argsort((user * (shop.days * _DAY + 1.0) + seconds)[within], kind="stable")]
+    within = np.flatnonzero(seconds < shop.days * DAY)
+    order = within[np.argsort((user * (shop.days * DAY + 1.0) + seconds)[within], kind="stable")]
     return events.take(order)
 
 
@@ -292,7 +178,7 @@ _ITEM_HABITS = ("repeat", "focus", "price_taste")
 
 
 def _choose_items(
-    items: Catalogue, users: _Users, user: np.ndarray, habit: dict[str, np.ndarray], rng: np.random.Generator
+    items: Catalogue, users: Users, user: np.ndarray, habit: dict[str, np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
     count = len(user)
     liked = users.favorites[user, rng.integers(0, 2, count)]
@@ -305,7 +191,7 @@ def _choose_items(
         better = sign * items.price[other] > sign * items.price[chosen[picky]]
         chosen[picky[better]] = other[better]
     again = np.flatnonzero(rng.random(count) < habit["repeat"])
-    chosen[again] = users.staples[user[again], rng.integers(0, _STAPLES, len(again))]
+    chosen[again] = users.staples[user[again], rng.integers(0, STAPLES, len(again))]
     return chosen
 
 

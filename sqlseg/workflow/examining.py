@@ -48,7 +48,7 @@ def examine(directory: Path, clock: Clock) -> list[Finding]:
         try:
             provider = open_session(encoder, "auto").provider
             checked = verify_encoder(encoder)
-            told = f"runs on {provider}; golden rows differ by at most {checked.max_abs_difference:.1e}"
+            told = f"runs on {provider}; golden rows differ by at most {checked.largest_difference:.1e}"
             findings.append(Finding(f"encoder {ref}", told, fine=checked.passed, advice="Install sqlseg again."))
         except SqlsegError as error:
             findings.append(Finding(f"encoder {ref}", error.message, fine=False, advice=error.hint))

@@ -33,8 +33,8 @@ def test_a_gpu_that_falls_back_by_itself_is_noticed(encoder: Encoder, monkeypatc
     # As on a machine whose libraries load and whose device then does not answer.
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     monkeypatch.setattr(sessions, "missing_gpu_library", lambda: None)
-    start = sessions._started
-    monkeypatch.setattr(sessions, "_started", lambda encoder, providers: start(encoder, [CPU]))
+    start = sessions.started
+    monkeypatch.setattr(sessions, "started", lambda path, providers: start(path, [CPU]))
     assert open_session(encoder, "auto").provider == CPU
     with pytest.raises(DeviceUnavailable, match="fell back"):
         open_session(encoder, "cuda")
