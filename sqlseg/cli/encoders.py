@@ -77,19 +77,23 @@ def bench(
     name: NameArgument = None,
     device: DeviceOption = "auto",
     threads: Annotated[
-        int, typer.Option("--threads", min=1, help="How many single-threaded sessions run side by side.")
+        int, typer.Option("--threads", min=1, help="How many batches run side by side on a CPU, each on one thread.")
     ] = 1,
     project: ProjectOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """Measure how many users a second an encoder handles here."""
+    """Measure how many users a second an encoder handles here, with short histories and with a mix."""
     clock = system_clock()
-    rows = [measure_throughput(open_session(e, device), clock.seconds, threads) for e in _chosen(name, project)]
+    rows = [
+        row
+        for encoder in _chosen(name, project)
+        for row in measure_throughput(open_session(encoder, device), clock.seconds, threads)
+    ]
     if json:
         print_json([vars(row) for row in rows])
     else:
         print_table(
             None,
-            ["encoder", "provider", "threads", "mean length", "users a second"],
+            ["encoder", "provider", "threads", "mean tokens", "users a second"],
             [(r.ref, r.provider, r.threads, r.mean_length, round(r.users_per_second)) for r in rows],
         )

@@ -3,15 +3,18 @@
 import contextlib
 import ctypes
 import io
+import re
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import onnxruntime
 
+from sqlseg.encoders.batching import ON_CPU, ON_GPU, Batching
 from sqlseg.encoders.manifest import Encoder, Tensor, check_model_file
 from sqlseg.errors import SqlsegError
 
@@ -21,6 +24,9 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
 _ERRORS, _FATAL = 3, 4
+
+_OPTIONS = {CUDA: (CUDA, {"use_tf32": "0"})}
+"""TF32 keeps 10 bits of each factor: quicker for large models, and further from what the CPU gives."""
 
 
 class DeviceUnavailable(SqlsegError):
@@ -36,8 +42,9 @@ class DeviceUnavailable(SqlsegError):
 class EncoderNotRunnable(SqlsegError):
     """A model cannot be loaded, or does not take and give what its manifest says."""
 
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path} cannot be run: {problem}.", hint="Run `sqlseg encoders verify`.")
+    def __init__(self, path: Path, problem: str, hint: str = "Run `sqlseg encoders verify`.") -> None:
+        super().__init__(f"{path} cannot be run: {problem}.", hint=hint)
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -47,15 +54,47 @@ class EncoderSession:
     encoder: Encoder
     provider: str
     _session: onnxruntime.InferenceSession
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     @property
     def on_gpu(self) -> bool:
         """Whether it runs on a GPU."""
         return self.provider != CPU
 
+    @property
+    def batching(self) -> Batching:
+        """How large its batches should be."""
+        return ON_GPU if self.on_gpu else ON_CPU
+
     def run(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Return embeddings (batch, dimensions) of right-padded tokens (batch, length, columns)."""
-        found: np.ndarray = self._session.run([self.encoder.manifest.output.name], self.feed(tokens, lengths))[0]
+        """Return embeddings (batch, dimensions) of right-padded tokens (batch, length, columns).
+
+        Raises EncoderNotRunnable, also where the answer has another shape.
+        """
+        described = self.encoder.manifest
+        feed = self.feed(tokens, lengths)
+        try:
+            if self.on_gpu:
+                # One batch fills a GPU; the threads that wait have padded theirs by then.
+                with self._one_at_a_time:
+                    found = self.run_bound(feed, "cuda")
+            else:
+                found = self._session.run([described.output.name], feed)[0]
+        except Exception as error:  # ONNX Runtime's exceptions share no other base
+            raise EncoderNotRunnable(self.encoder.model_path, _told(error)) from error
+        if found.shape != (len(tokens), described.dimensions):
+            expected = f"{(len(tokens), described.dimensions)} for {len(tokens)} sequences"
+            raise EncoderNotRunnable(self.encoder.model_path, f"it gave {found.shape} instead of {expected}")
+        return found
+
+    def run_bound(self, feed: Mapping[str, np.ndarray], device: Literal["cpu", "cuda"]) -> np.ndarray:
+        """Return the answer to inputs that are put on a device first, which brings nothing else back from there."""
+        binding = self._session.io_binding()
+        for name, array in feed.items():
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array, device, 0))
+        binding.bind_output(self.encoder.manifest.output.name, device)
+        self._session.run_with_iobinding(binding)
+        found: np.ndarray = binding.copy_outputs_to_cpu()[0]
         return found
 
     def feed(self, tokens: np.ndarray, lengths: np.ndarray, ages: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -87,8 +126,14 @@ def open_session(encoder: Encoder, device: Device = "auto") -> EncoderSession:
     available = onnxruntime.get_available_providers()
     if device == "cuda" and CUDA not in available:
         raise DeviceUnavailable(device, "the installed onnxruntime has no CUDA provider")
-    wants_gpu = device == "cuda" or (device == "auto" and CUDA in available and missing_gpu_library() is None)
-    session = started(encoder.model_path, [CUDA, CPU] if wants_gpu else [CPU])
+    session = None
+    if device == "cuda" or (device == "auto" and CUDA in available and missing_gpu_library() is None):
+        try:
+            session = started(encoder.model_path, [CUDA, CPU])
+        except EncoderNotRunnable as error:
+            if device == "cuda":
+                raise DeviceUnavailable(device, missing_gpu_library() or error.problem) from error
+    session = session or started(encoder.model_path, [CPU])
     provider = session.get_providers()[0]
     if device == "cuda" and provider != CUDA:
         raise DeviceUnavailable(device, missing_gpu_library() or "ONNX Runtime fell back to the CPU")
@@ -136,11 +181,20 @@ def started(path: Path, providers: list[str]) -> onnxruntime.InferenceSession:
     options.log_severity_level = _ERRORS
     onnxruntime.set_default_logger_severity(_FATAL)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        # ONNX Runtime's own way back to the CPU prints to stdout, at the start and in the middle of the work.
+        return onnxruntime.InferenceSession(
+            str(path), options, [_OPTIONS.get(one, one) for one in providers], enable_fallback=0
+        )
     except Exception as error:  # ONNX Runtime's exceptions share no other base
-        raise EncoderNotRunnable(path, str(error).strip().splitlines()[-1]) from error
+        raise EncoderNotRunnable(path, _told(error)) from error
     finally:
         onnxruntime.set_default_logger_severity(_ERRORS)
+
+
+def _told(error: Exception) -> str:
+    """Return what ONNX Runtime says, on one line and without its codes."""
+    told = " ".join(str(error).split())
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", told).rstrip(".")
 
 
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}

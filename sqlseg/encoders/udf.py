@@ -1,4 +1,4 @@
-"""The encoder as a SQL function over Arrow arrays: lists of tokens in, embeddings out."""
+"""The encoder over Arrow: as a SQL function of token lists, and for whole slices of token rows."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -10,10 +10,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sqlseg.encoders.batching import CPU_TOKENS, GPU_TOKENS, encode_ragged
+from sqlseg.encoders.batching import encode_ragged
 from sqlseg.encoders.session import EncoderSession
+from sqlseg.errors import SqlsegError
 
 FUNCTION = "embed_tokens"
+
+_BLOCK = 4_096
+"""Rows that are turned from columns into tokens at a time: few enough to stay in the cache."""
+
+
+class BadToken(SqlsegError):
+    """A token holds something that is not a finite number; a model may well answer to it, wrongly."""
+
+    def __init__(self, ref: str, who: str, column: str) -> None:
+        super().__init__(
+            f"Encoder {ref} cannot read the tokens of {who}: {column} is NULL or not finite in one of them.",
+            hint="Give every column of the sequence view a number, with coalesce and #not_null.",
+        )
+
+
+class NoEmbedding(SqlsegError):
+    """The model gave something that is not a finite number."""
+
+    def __init__(self, ref: str, who: str) -> None:
+        super().__init__(
+            f"Encoder {ref} gave no finite embedding for {who}, although every token is a finite number.",
+            hint="The model divides by zero or overflows: mend it and give it a new version.",
+        )
 
 
 class FunctionHost(Protocol):
@@ -28,32 +52,57 @@ class FunctionHost(Protocol):
 
 @dataclass(frozen=True)
 class TokenEncoder:
-    """Encodes a column of token lists; each token is an array of its position and then its columns.
+    """Encodes tokens that come as Arrow: the lists in a call of the database, or the rows of a slice (`encode_rows`).
 
-    The position is carried because a list that was aggregated without an order comes in any order. NULL and empty
-    lists give NULL; of a list that is too long, the newest tokens count.
+    Both ways take positions along, since rows and lists that were aggregated without an order come in any order; and
+    both cut, pad and run alike. Of a sequence that is too long, the newest tokens count.
     """
 
     session: EncoderSession
     executor: Executor | None = None
 
     def __call__(self, column: pa.ChunkedArray | pa.Array) -> pa.Array:
-        """Return FixedSizeList<float>[dimensions], one for each list."""
-        described = self.session.encoder.manifest
+        """Return FixedSizeList<float>[dimensions], one for each list; NULL for NULL and empty lists.
+
+        Each token is an array of its position and then its columns. Raises BadToken or NoEmbedding.
+        """
         lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        values, lengths = sorted_tokens(lists, 1 + len(described.columns))
+        values, lengths = sorted_tokens(lists, 1 + len(self.session.encoder.manifest.columns))
+        embeddings = self._encoded(values, lengths, None)
+        return _fixed_size(embeddings, mask=pa.array(lengths == 0))
+
+    def encode_rows(self, tokens: pa.Table) -> pa.Table:
+        """Return `user_id` and `embedding` FixedSizeList<float>[dimensions] of every user who has a token.
+
+        `tokens` has one row a token: user_id, position, and the columns of the manifest, whatever else and in
+        whatever order. It is quickest when rows are ordered by user_id and position; users come in the order of
+        their rows then, else in that of their first row. Raises BadToken or NoEmbedding.
+        """
+        users, values, lengths = user_tokens(tokens, self.session.encoder.manifest.columns)
+        embeddings = self._encoded(values, lengths, users)
+        return pa.table({"user_id": users, "embedding": _fixed_size(embeddings)})
+
+    def _encoded(self, values: np.ndarray, lengths: np.ndarray, users: pa.Array | None) -> np.ndarray:
+        session, described = self.session, self.session.encoder.manifest
         values, lengths = _newest(values, lengths, described.max_length)
-        embeddings = encode_ragged(
-            values,
-            np.concatenate([[0], np.cumsum(lengths)]),
-            self.session.run,
-            described.dimensions,
-            GPU_TOKENS if self.session.on_gpu else CPU_TOKENS,
-            None if self.session.on_gpu else self.executor,
-        )
-        return pa.FixedSizeListArray.from_arrays(
-            pa.array(embeddings.ravel()), described.dimensions, mask=pa.array(lengths == 0)
-        )
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+
+        def who(place: int) -> str:
+            return f"sequence {place} of a call" if users is None else f"user {users[place].as_py()!r}"
+
+        if not np.isfinite(values).all():
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            place = int(np.searchsorted(offsets, row, side="right")) - 1
+            raise BadToken(session.encoder.ref, who(place), described.columns[column])
+        embeddings = encode_ragged(values, offsets, session.run, described.dimensions, session.batching, self.executor)
+        wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1) & (lengths > 0))
+        if len(wrong):
+            raise NoEmbedding(session.encoder.ref, who(int(wrong[0])))
+        return embeddings
+
+
+def _fixed_size(embeddings: np.ndarray, mask: pa.Array | None = None) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1], mask=mask)
 
 
 def sorted_tokens(lists: pa.Array, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,15 +110,13 @@ def sorted_tokens(lists: pa.Array, width: int) -> tuple[np.ndarray, np.ndarray]:
 
     `width` counts the position and the columns; the lists may be of fixed-size lists or of lists.
     """
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     flat = lists.flatten().flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     tokens = flat.reshape(-1, width)
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    position = tokens[:, 0]
-    ascending = (owner[1:] > owner[:-1]) | (position[1:] > position[:-1])
-    if not ascending.all():
-        tokens = tokens[np.lexsort((position, owner))]
-    return np.ascontiguousarray(tokens[:, 1:]), lengths.astype(np.int64)
+    order = _ascending(lengths, tokens[:, 0])
+    if order is not None:
+        tokens = tokens[order]
+    return np.ascontiguousarray(tokens[:, 1:]), lengths
 
 
 def _newest(values: np.ndarray, lengths: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,18 +126,61 @@ def _newest(values: np.ndarray, lengths: np.ndarray, most: int) -> tuple[np.ndar
     return values[np.arange(len(values)) >= ends - most], np.minimum(lengths, most)
 
 
+def user_tokens(tokens: pa.Table, columns: tuple[str, ...]) -> tuple[pa.Array, np.ndarray, np.ndarray]:
+    """Return the users of a table of token rows, their tokens by user and position, and how many each user has."""
+    if not len(tokens):
+        return tokens["user_id"].combine_chunks(), np.empty((0, len(columns)), np.float32), np.empty(0, np.int64)
+    coded = tokens["user_id"].combine_chunks().dictionary_encode()
+    owner = coded.indices.to_numpy()
+    lengths = np.bincount(owner, minlength=len(coded.dictionary))
+    position = tokens["position"].to_numpy()
+    if (owner[1:] < owner[:-1]).any():
+        order: np.ndarray | None = np.lexsort((position, owner))
+    else:
+        order = _ascending(lengths, position)
+    figures = [_floats(tokens[name]) for name in columns]
+    values = np.empty((len(tokens), len(columns)), np.float32)
+    for start in range(0, len(tokens), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        for place, column in enumerate(figures):
+            values[rows, place] = column[rows] if order is None else column[order[rows]]
+    return coded.dictionary, values, lengths
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    if not pa.types.is_floating(column.type):
+        column = column.cast(pa.float32(), safe=False)
+    found: np.ndarray = column.to_numpy()
+    return found
+
+
+def _ascending(lengths: np.ndarray, position: np.ndarray) -> np.ndarray | None:
+    """Return the order that sorts the positions of each owner, or None where they are; owners' rows lie together."""
+    falls = position[1:] <= position[:-1]
+    starts = np.cumsum(lengths)[:-1]
+    # Where the next owner's rows begin a position may fall; an owner without rows shares its place with the next.
+    falls[starts[(starts > 0) & (starts < len(position))] - 1] = False
+    if not falls.any():
+        return None
+    return np.lexsort((position, np.repeat(np.arange(len(lengths)), lengths)))
+
+
 @contextmanager
 def encoding_function(host: FunctionHost, session: EncoderSession, threads: int) -> Iterator[None]:
     """Make the encoder callable in SQL as `embed_tokens(tokens)` while the block runs, on so many threads."""
     described = session.encoder.manifest
-    with ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="encode") as executor:
+    with token_encoder(session, threads) as encoder:
         host.create_vector_function(
-            FUNCTION,
-            TokenEncoder(session, executor),
-            [f"FLOAT[{1 + len(described.columns)}][]"],
-            f"FLOAT[{described.dimensions}]",
+            FUNCTION, encoder, [f"FLOAT[{1 + len(described.columns)}][]"], f"FLOAT[{described.dimensions}]"
         )
         try:
             yield
         finally:
             host.drop_function(FUNCTION)
+
+
+@contextmanager
+def token_encoder(session: EncoderSession, threads: int) -> Iterator[TokenEncoder]:
+    """Give the encoder for slices of rows or for lists, on so many threads, while the block runs."""
+    with ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="encode") as executor:
+        yield TokenEncoder(session, executor)

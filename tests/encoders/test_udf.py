@@ -1,6 +1,7 @@
 """The encoder inside DuckDB."""
 
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 
 from sqlseg.encoders.batching import encode_ragged
 from sqlseg.encoders.session import EncoderSession
-from sqlseg.encoders.udf import TokenEncoder, encoding_function, sorted_tokens
+from sqlseg.encoders.udf import BadToken, NoEmbedding, TokenEncoder, encoding_function, sorted_tokens, token_encoder
 from sqlseg.engine.duckdb import Engine
 
 Ragged = tuple[np.ndarray, np.ndarray]
@@ -77,6 +78,82 @@ def test_lists_of_lists_and_slices_are_read_too() -> None:
     values, lengths = sorted_tokens(lists.slice(1), 2)
     assert values.tolist() == [[10.0], [20.0], [5.0]]
     assert lengths.tolist() == [2, 0, 0, 1]
+
+
+def token_rows(values: np.ndarray, offsets: np.ndarray, columns: tuple[str, ...]) -> pa.Table:
+    """Return the same tokens as rows; users are named by their place."""
+    lengths = np.diff(offsets)
+    figures = {name: values[:, place] for place, name in enumerate(columns)}
+    users = pa.array(np.repeat(np.arange(len(lengths)), lengths).astype(str).tolist(), pa.string())
+    places = np.concatenate([np.arange(1, length + 1) for length in lengths]).astype(np.int32)
+    return pa.table({"user_id": users, "position": places, **figures})
+
+
+def test_rows_and_lists_give_the_same(session: EncoderSession, ragged: Ragged) -> None:
+    values, offsets = ragged
+    columns = session.encoder.manifest.columns
+    with token_encoder(session, threads=2) as encoder:
+        lists = encoder(token_lists(values, offsets)).to_pylist()
+        rows = encoder.encode_rows(token_rows(values, offsets, columns))
+    assert rows["user_id"].to_pylist() == [str(user) for user in np.flatnonzero(np.diff(offsets))]
+    assert rows["embedding"].type == pa.list_(pa.float32(), 64)
+    for user, embedding in zip(rows["user_id"].to_pylist(), rows["embedding"].to_pylist(), strict=True):
+        np.testing.assert_allclose(embedding, lists[int(user)], atol=1e-6)
+
+
+def test_rows_may_come_in_any_order_and_type(session: EncoderSession, ragged: Ragged) -> None:
+    columns = session.encoder.manifest.columns
+    rows = token_rows(*ragged, columns)
+    encoder = TokenEncoder(session)
+    expected = dict(zip(*encoder.encode_rows(rows).to_pydict().values(), strict=True))
+    shuffled = rows.take(np.random.default_rng(3).permutation(len(rows)))
+    assert dict(zip(*encoder.encode_rows(shuffled).to_pydict().values(), strict=True)) == expected
+    by_user = rows.sort_by([("user_id", "ascending"), ("position", "descending")])
+    assert dict(zip(*encoder.encode_rows(by_user).to_pydict().values(), strict=True)) == expected
+    doubles = rows.set_column(2, columns[0], rows[columns[0]].cast(pa.float64())).append_column(
+        "other", rows["user_id"]
+    )
+    assert dict(zip(*encoder.encode_rows(doubles).to_pydict().values(), strict=True)) == expected
+
+
+def test_of_too_many_rows_the_newest_count(session: EncoderSession) -> None:
+    values = np.random.default_rng(1).normal(size=(70, 27)).astype(np.float32)
+    columns = session.encoder.manifest.columns
+    encoder = TokenEncoder(session)
+    long, short = (
+        encoder.encode_rows(token_rows(some, np.array([0, len(some)]), columns)) for some in (values, values[6:])
+    )
+    np.testing.assert_allclose(long["embedding"].to_pylist(), short["embedding"].to_pylist(), atol=1e-6)
+
+
+def test_no_rows_no_users(session: EncoderSession, ragged: Ragged) -> None:
+    none = token_rows(*ragged, session.encoder.manifest.columns).slice(0, 0)
+    found = TokenEncoder(session).encode_rows(none)
+    assert (len(found), found.column_names) == (0, ["user_id", "embedding"])
+
+
+@pytest.mark.parametrize("figure", [None, float("nan"), float("inf")])
+def test_a_missing_figure_names_its_user_and_column(
+    session: EncoderSession, ragged: Ragged, figure: float | None
+) -> None:
+    columns = session.encoder.manifest.columns
+    rows = token_rows(*ragged, columns)
+    figures = rows[columns[4]].to_pylist()
+    figures[70] = figure
+    spoiled = rows.set_column(6, columns[4], pa.array(figures, pa.float32()))
+    user = rows["user_id"][70].as_py()
+    with pytest.raises(BadToken, match=f"'{user}': {columns[4]} is NULL or not finite") as caught:
+        TokenEncoder(session).encode_rows(spoiled)
+    assert caught.value.hint is not None and "coalesce" in caught.value.hint
+
+
+def test_an_answer_that_is_no_number_names_its_user(session: EncoderSession, ragged: Ragged) -> None:
+    values, offsets = ragged
+    with patch.object(EncoderSession, "run", lambda _, tokens, lengths: np.full((len(lengths), 64), np.nan)):
+        with pytest.raises(NoEmbedding, match="user '0'"):
+            TokenEncoder(session).encode_rows(token_rows(values, offsets, session.encoder.manifest.columns))
+        with pytest.raises(NoEmbedding, match="sequence 0 of a call"):
+            TokenEncoder(session)(token_lists(values, offsets))
 
 
 def test_the_function_is_gone_after_the_block(session: EncoderSession) -> None:
