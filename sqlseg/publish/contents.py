@@ -27,20 +27,23 @@ def _as_it_is(engine: Engine, relation: Relation) -> PublishedRelation:
 
 
 def _features(engine: Engine) -> list[PublishedRelation]:
+    """Return the computed features; `features.<name>` is a view of the version in use, as it is in the warehouse."""
     tables = engine.rows("select name from sqlseg.computed_relation where schema_name = 'sqlseg'")
     computed = {name for (name,) in tables}
-    relations = []
+    versions, in_use = [], []
     for name, sql in engine.rows(
         "select view_name, sql from duckdb_views() as v "
         "join sqlseg.computed_relation as c on c.schema_name = v.schema_name and c.name = v.view_name "
         "where v.database_name = current_database() and v.schema_name = 'features' order by 1"
     ):
-        version = name if f"feature_{name}" in computed else _version_behind(sql)
+        target = Relation("features", name)
         text, columns = comments(engine, "features", name)
-        relations.append(
-            PublishedRelation(Relation("features", name), f"sqlseg.{quoted(f'feature_{version}')}", text, columns)
-        )
-    return relations
+        if f"feature_{name}" in computed:
+            versions.append(PublishedRelation(target, f"sqlseg.{quoted(f'feature_{name}')}", text, columns))
+        else:
+            source = f"features.{quoted(_version_behind(sql))}"
+            in_use.append(PublishedRelation(target, source, text, columns, kind="view"))
+    return versions + in_use
 
 
 def _version_behind(sql: str) -> str:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.errors import PathNotWritable
@@ -30,12 +31,16 @@ class SnapshotDiffers(SqlsegError):
 
 @dataclass(frozen=True)
 class PublishedRelation:
-    """A table of the published file, and the relation of the warehouse that fills it."""
+    """A table of the published file, and the relation of the warehouse that fills it.
+
+    With `kind` "view" it is a view of the published file instead, and `source` a relation that stands there before it.
+    """
 
     target: Relation
     source: str
     comment: str | None = None
     column_comments: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["table", "view"] = "table"
 
 
 def _portable(name: str, kind: str) -> str:
@@ -57,10 +62,13 @@ def _portable(name: str, kind: str) -> str:
 def _create(engine: Engine, relation: PublishedRelation) -> int:
     target = f"{_ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
     columns = engine.describe(f"select * from {relation.source}")
-    projection = ", ".join(_portable(name, kind) for name, kind in columns.items())
-    engine.execute(f"create table {target} as select {projection} from {relation.source}")
+    if relation.kind == "view":
+        engine.execute(f"create view {target} as select * from {relation.source}")
+    else:
+        projection = ", ".join(_portable(name, kind) for name, kind in columns.items())
+        engine.execute(f"create table {target} as select {projection} from {relation.source}")
     known = {name: text for name, text in relation.column_comments.items() if name in columns}
-    comment_on(engine, "table", target, relation.comment, known)
+    comment_on(engine, relation.kind, target, relation.comment, known)
     return int(engine.value(f"select count(*) from {target}"))
 
 
