@@ -14,8 +14,8 @@ from sqlseg.encoders.udf import TokenEncoder, encoding_function
 from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
 
-SLICE_USERS = 25_000
-"""Users whose tokens are in memory at a time; 64 tokens of 28 figures each make 180 MB."""
+SLICE_USERS = 35_000
+"""Users whose tokens are in memory at a time; 64 tokens of 28 figures each make 250 MB."""
 
 _COMMENTS = {
     "user_id": "The user.",

@@ -4,11 +4,13 @@ An algorithm numbers its clusters by size, largest first, and may return fewer t
 cluster, never two in one place.
 """
 
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -97,6 +99,12 @@ def algorithm(name: str) -> Algorithm:
     if name not in ALGORITHMS:
         raise UnknownAlgorithm(name)
     return ALGORITHMS[name]
+
+
+def import_ahead() -> None:
+    """Begin to import what a fit needs, on a thread of its own: it takes seconds, in which a database can compute."""
+    libraries = ("scipy.optimize", "scipy.special", "sklearn.cluster")
+    threading.Thread(target=lambda: [import_module(name) for name in libraries], name="imports", daemon=True).start()
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtri
 
 from sqlseg.segments.blocks import FloatArray
 
@@ -131,6 +130,8 @@ def _status(psi: float, bins: int, expected_users: int, actual_users: int) -> St
     """
     if bins < 2 or expected_users == 0 or actual_users == 0:
         return "ok"
+    from scipy.special import chdtri  # takes a quarter of a second, which most commands need not wait for
+
     by_chance = float(chdtri(bins - 1, _CHANCE)) * (1 / expected_users + 1 / actual_users)
     if psi < max(WATCH_AT, by_chance):
         return "ok"

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from sqlseg.segments.blocks import FloatArray, IntArray
 from sqlseg.segments.measures import jaccard
@@ -104,6 +103,8 @@ def match_counts(
     score = overlap.copy()
     if distances is not None and distances.size and distances.max() > 0:
         score -= _TIE_BREAK * distances / distances.max()
+    from scipy.optimize import linear_sum_assignment  # takes a quarter of a second to import
+
     rows, columns = linear_sum_assignment(score, maximize=True)
     matched = {
         int(new): int(old) for old, new in zip(rows, columns, strict=True) if overlap[old, new] >= MINIMUM_OVERLAP

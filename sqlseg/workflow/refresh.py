@@ -12,6 +12,7 @@ from sqlseg.engine.duckdb import Engine, duckdb_version
 from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.errors import SqlsegError
 from sqlseg.events.staging import Staged, all_new, changes_since, drop_staged, keep_attributes, stage_events
+from sqlseg.segments.algorithms import import_ahead
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import run_checks
@@ -208,6 +209,7 @@ def _carry_out(
         users = int(engine.value("select count(*) from sqlseg.population"))
         _complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
+    import_ahead()
     threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
     work = steps.Work(
         engine,
