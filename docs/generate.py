@@ -25,7 +25,7 @@ from sqlseg.features.view import Column, View
 from sqlseg.names import EVENT_COLUMNS, KNOWN_EVENT_TYPES, PUBLISHED_TABLES, WAREHOUSE_TABLES, Relation
 from sqlseg.resources import resource_root, sql_text
 from sqlseg.segments.algorithms import ALGORITHMS
-from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Settings
+from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation, Settings
 
 DOCS = Path(__file__).resolve().parent
 COMMAND = "python docs/generate.py"
@@ -163,6 +163,7 @@ def sections() -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in Settings.model_fields.items():
         if name == "segmentations":
             yield "segmentations.<name>] of kind cluster", ClusterSegmentation
+            yield "segmentations.<name>.drift", DriftLimits
             yield "segmentations.<name>] of kind rules", RulesSegmentation
             continue
         models = _models(field.annotation)
@@ -182,6 +183,9 @@ def key_meanings() -> dict[tuple[str, str], str]:
     for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
         if header := re.fullmatch(r"\[(\w+)(\.\w+)?\]", line):
             section, key = header[1] + (".<name>" if header[2] else ""), ""
+        elif inner := re.fullmatch(r"\[\w+\.\w+\.(\w+)\]\s+# (.+)", line):
+            meanings[section, inner[1]] = inner[2]  # a table within the section before it
+            section, key = f"{section.partition(']')[0]}.{inner[1]}", ""
         elif found := re.fullmatch(r"(\w+) = .*?\S\s+# (.+)", line):
             key = found[1]
             if key == "kind":
@@ -193,6 +197,8 @@ def key_meanings() -> dict[tuple[str, str], str]:
 
 
 def _type_text(key: str, field: FieldInfo) -> str:
+    if key == "drift":
+        return "a table, below"
     if key == "algorithm":
         return _either(f'"{name}"' for name in ALGORITHMS)
     if key == "inputs":
@@ -234,7 +240,7 @@ def _setting_default(section: str, key: str, field: FieldInfo) -> str:
         return f'`"{default.as_posix()}"`'
     if isinstance(default, str):
         return f'`"{default}"`'
-    return f"`{default}`" if isinstance(default, int) else "none"
+    return f"`{default}`" if isinstance(default, int | float) else "none"
 
 
 _MADE_DEFAULTS = {("project", "name"): "the folder's name", ("events", "paths"): "the project's folder"}

@@ -14,5 +14,5 @@ comment on column segments.drift.as_of is 'as_of of the run (UTC).';
 comment on column segments.drift.segmentation is 'The segmentation.';
 comment on column segments.drift.feature is 'The input.';
 comment on column segments.drift.psi is 'Population stability index.';
-comment on column segments.drift.ks is 'Kolmogorov-Smirnov distance over the decile edges of the fit.';
+comment on column segments.drift.ks is 'Kolmogorov-Smirnov distance to the users of the fit, within 0.01; missing values count as the largest.';
 comment on column segments.drift.status is 'ok, watch or shift.';

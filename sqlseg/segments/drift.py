@@ -1,8 +1,9 @@
 """Says how far the users of today are from those a model was fitted to, feature by feature.
 
-A model keeps of each feature its deciles and how many users lay between them, not the users. From these come the
-population stability index, sum (actual - expected) ln(actual / expected), and the Kolmogorov-Smirnov distance at the
-decile edges. Missing values are a bin of their own: a feature that stops arriving is drift too.
+A model keeps of each feature its deciles and how many users lay between them, and its percentiles, not the users.
+From the first comes the population stability index, sum (actual - expected) ln(actual / expected), from the second the
+Kolmogorov-Smirnov distance: that of the samples for a feature of up to 100 values, within 0.01 of it for others.
+Missing values are a bin of their own, above all others: a feature that stops arriving is drift too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,14 @@ from numpy.typing import ArrayLike
 from sqlseg.segments.blocks import FloatArray
 
 Status = Literal["ok", "watch", "shift"]
+STATUSES: tuple[Status, ...] = ("ok", "watch", "shift")
 
-WATCH_AT, SHIFT_AT = 0.10, 0.25
+PSI_LIMIT, KS_LIMIT = 0.25, 0.20
+"""Beyond these an input has shifted. A normal feature whose mean moves by half a deviation comes to just both."""
+_WATCH_FROM = 0.4
+"""Of the limit of PSI; of that of KS its root, as PSI grows with the square of a shift."""
 _BINS = 10
+_KNOTS = 100
 _CHANCE = 0.001
 _FLOOR = 1e-4
 
@@ -26,19 +32,28 @@ _FLOOR = 1e-4
 class Reference:
     """A feature as the model saw it: inner bin edges, the share of users in each bin, missing ones in the last.
 
-    Bin i holds edges[i-1] < x <= edges[i]. An embedding has one reference for each of its axes, all under the
-    block's name.
+    Bin i holds edges[i-1] < x <= edges[i]. `at_most[i]` users had a value of knots[i] or less; models of the first
+    release have no knots. An embedding has one reference for each of its axes, all under the block's name.
     """
 
     feature: str
     edges: tuple[float, ...]
     proportions: tuple[float, ...]
     user_count: int
+    knots: tuple[float, ...] = ()
+    at_most: tuple[int, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Reference":
         """Return what `dataclasses.asdict` made plain."""
-        return cls(data["feature"], tuple(data["edges"]), tuple(data["proportions"]), data["user_count"])
+        return cls(
+            data["feature"],
+            tuple(data["edges"]),
+            tuple(data["proportions"]),
+            data["user_count"],
+            tuple(data.get("knots", ())),
+            tuple(data.get("at_most", ())),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, texts and numbers, ready for JSON."""
@@ -97,45 +112,92 @@ def kolmogorov_smirnov(expected: FloatArray, actual: FloatArray) -> float:
 def reference(feature: str, values: FloatArray) -> Reference:
     """Return what is to be remembered of one feature of the users a model is fitted to (1-D, NaN for missing)."""
     edges = _edges(values, _BINS)
-    return Reference(feature, tuple(edges.tolist()), tuple(_proportions(values, edges).tolist()), int(values.size))
+    known = np.sort(values[~np.isnan(values)])
+    knots = np.unique(known)
+    if knots.size > _KNOTS:
+        knots = np.unique(np.quantile(known, np.arange(1, _KNOTS + 1) / _KNOTS, method="inverted_cdf"))
+    return Reference(
+        feature,
+        tuple(edges.tolist()),
+        tuple(_proportions(values, edges).tolist()),
+        int(values.size),
+        tuple(knots.tolist()),
+        tuple(np.searchsorted(known, knots, side="right").tolist()),
+    )
 
 
-def drift(known: Reference, values: FloatArray) -> Drift:
-    """Return how far these users' values are from the reference.
-
-    `ks` is taken at the reference's edges and so never above the distance of the whole samples.
-    """
+def drift(known: Reference, values: FloatArray, *, psi_limit: float = PSI_LIMIT, ks_limit: float = KS_LIMIT) -> Drift:
+    """Return how far these users' values are from the reference, and whether it passes one of the limits."""
+    users = int(values.size)
     actual = _proportions(values, np.array(known.edges))
     expected = np.array(known.proportions)
-    psi = psi_of_proportions(expected, actual, _floor(known.user_count, int(values.size)))
+    psi = psi_of_proportions(expected, actual, _floor(known.user_count, users))
+    if known.knots:
+        ks = _distance_at_knots(known, values)
+    else:
+        ks = float(np.abs(np.cumsum(actual) - np.cumsum(expected)).max())
+    if not users or not known.user_count:
+        return Drift(known.feature, psi, ks, "ok")
     bins = int(((expected > 0) | (actual > 0)).sum())
-    ks = float(np.abs(np.cumsum(actual) - np.cumsum(expected)).max())
-    return Drift(known.feature, psi, ks, _status(psi, bins, known.user_count, int(values.size)))
+    rate = 1 / known.user_count + 1 / users
+    by_psi = _status(psi, psi_limit, _WATCH_FROM * psi_limit, _psi_by_chance(bins, rate))
+    by_ks = _status(ks, ks_limit, _WATCH_FROM**0.5 * ks_limit, _ks_by_chance(rate))
+    return Drift(known.feature, psi, ks, max(by_psi, by_ks, key=STATUSES.index))
 
 
 def worst_by_feature(drifts: Sequence[Drift]) -> tuple[Drift, ...]:
     """Return one row a feature, in order; an embedding moved as far as the axis that moved most."""
     worst: dict[str, Drift] = {}
     for row in drifts:
-        if row.feature not in worst or row.psi > worst[row.feature].psi:
+        known = worst.get(row.feature)
+        if known is None or _severity(row) > _severity(known):
             worst[row.feature] = row
     return tuple(worst.values())
 
 
-def _status(psi: float, bins: int, expected_users: int, actual_users: int) -> Status:
-    """Judge a PSI, leaving to chance what chance does.
+def _severity(row: Drift) -> tuple[int, float]:
+    return STATUSES.index(row.status), row.psi
 
-    Without any shift, PSI is about chi-squared with bins - 1 degrees of freedom times (1/N + 1/M) (Yurdakul &
-    Naranjo 2020), so 50 users reach 0.25 by luck: below the 99.9% point of that, nothing is said to have moved.
-    """
-    if bins < 2 or expected_users == 0 or actual_users == 0:
+
+def _status(value: float, limit: float, watch_from: float, by_chance: float) -> Status:
+    """Judge a measure of drift, leaving to chance what chance does."""
+    if value < max(watch_from, by_chance):
         return "ok"
+    return "watch" if value < limit else "shift"
+
+
+def _psi_by_chance(bins: int, rate: float) -> float:
+    """Return the PSI that no shift at all exceeds once in a thousand; `rate` is 1/N + 1/M.
+
+    Without any shift, PSI is about chi-squared with bins - 1 degrees of freedom times that rate (Yurdakul & Naranjo
+    2020), so 50 users reach 0.25 by luck.
+    """
     from scipy.special import chdtri  # takes a quarter of a second, which most commands need not wait for
 
-    by_chance = float(chdtri(bins - 1, _CHANCE)) * (1 / expected_users + 1 / actual_users)
-    if psi < max(WATCH_AT, by_chance):
-        return "ok"
-    return "watch" if psi < SHIFT_AT else "shift"
+    return float(chdtri(bins - 1, _CHANCE)) * rate if bins > 1 else 0.0
+
+
+def _ks_by_chance(rate: float) -> float:
+    """Return the two-sample KS distance that no shift at all exceeds once in a thousand (Smirnov 1948)."""
+    from scipy.special import kolmogi
+
+    return float(kolmogi(_CHANCE)) * float(np.sqrt(rate))
+
+
+def _distance_at_knots(known: Reference, values: FloatArray) -> float:
+    """Return the largest distance of the distribution functions at the knots and just below each."""
+    if values.size == 0:
+        return 0.0
+    sorted_values = np.sort(values)  # missing ones last
+    sorted_values = sorted_values[: values.size - int(np.isnan(values).sum())]
+    knots = np.array(known.knots)
+    expected = np.array(known.at_most) / known.user_count
+    at = np.searchsorted(sorted_values, knots, side="right") / values.size
+    below = np.searchsorted(sorted_values, knots, side="left") / values.size
+    # Above the last knot the reference has reached all its known users; what is left of it is missing.
+    last = sorted_values.size / values.size
+    before = np.append(0.0, expected[:-1])
+    return float(max(np.abs(at - expected).max(), np.abs(below - before).max(), abs(last - expected[-1])))
 
 
 def _floor(expected_users: int, actual_users: int) -> float:

@@ -8,7 +8,7 @@ are, hence the lower line. Whatever is left takes the next number never used.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ _TIE_BREAK = 1e-6
 class Lineage:
     """One line of descent at a refit.
 
-    - kept: the id goes on; `overlap` is the Jaccard index of its users before and after.
+    - kept: the id goes on; `overlap` is the Jaccard index of its users before and after, 0 where the place decided.
     - split: a new id that has at least half of its users from `from_segment_id`; `overlap` is that share.
     - merged: an old id that ends, at least half of its users now in `to_segment_id`; `overlap` is that share.
     - born: a new id without such a parent; `overlap` is the largest share that comes from any one segment.
@@ -61,12 +61,14 @@ def match_segments(
     new_count: int,
     next_number: int,
     live_ids: Iterable[str] = (),
-    distances: FloatArray | None = None,
+    old_centers: Mapping[str, FloatArray] | None = None,
+    new_centers: FloatArray | None = None,
 ) -> Matching:
     """Return ids for clusters 0 .. new_count - 1, from who was and who is where.
 
     `old_segments[i]` is the segment of `old_users[i]`, a user at most once; `new_labels[i]` the cluster of
-    `new_users[i]`. `live_ids` are old segments that may have no user left, see `match_counts` for the rest.
+    `new_users[i]`. `live_ids` are old segments that may have no user left. `old_centers`, by id, and
+    `new_centers` (clusters x inputs) are the mean users of both in one space; see `match_counts` for the rest.
     """
     old_ids = tuple(sorted({*live_ids, *(str(segment) for segment in old_segments)}, key=segment_number_order))
     position = {segment: number for number, segment in enumerate(old_ids)}
@@ -75,6 +77,12 @@ def match_segments(
     shared = np.zeros((len(old_ids), new_count), dtype=np.int64)
     np.add.at(shared, (old_labels[where_old], new_labels[where_new]), 1)
     sizes = np.bincount(new_labels, minlength=new_count)
+    distances = None
+    if old_centers is not None and new_centers is not None:
+        distances = np.full(shared.shape, np.inf)
+        for row, segment in enumerate(old_ids):
+            if segment in old_centers:
+                distances[row] = np.sqrt(((new_centers - old_centers[segment]) ** 2).sum(axis=1))
     return match_counts(segmentation, old_ids, shared, sizes, next_number=next_number, distances=distances)
 
 
@@ -91,7 +99,8 @@ def match_counts(
 
     `shared` is old x new, `new_sizes` counts all users of the new clusters, also those unknown before, and orders
     new ids: the largest new cluster gets the smallest number. `distances`, old x new, between the means of both in
-    one space, settles what the users leave open. `next_number` must be above every number ever given out.
+    one space (infinite where unknown), settles what the users leave open. `next_number` must be above every number
+    ever given out.
 
     >>> found = match_counts("behavior", ["behavior-1", "behavior-2"], np.array([[9, 1], [0, 0]]), np.array([9, 5]),
     ...                      next_number=3)
@@ -101,14 +110,16 @@ def match_counts(
     next_number = max(next_number, next_segment_number(segmentation, old_ids))
     overlap = jaccard(shared)
     score = overlap.copy()
-    if distances is not None and distances.size and distances.max() > 0:
-        score -= _TIE_BREAK * distances / distances.max()
+    if distances is not None:
+        score -= _TIE_BREAK * _relative(distances)
     from scipy.optimize import linear_sum_assignment  # takes a quarter of a second to import
 
     rows, columns = linear_sum_assignment(score, maximize=True)
     matched = {
         int(new): int(old) for old, new in zip(rows, columns, strict=True) if overlap[old, new] >= MINIMUM_OVERLAP
     }
+    if distances is not None:
+        matched |= _matched_by_place(shared, distances, matched)
     ids: dict[int, str] = {new: old_ids[old] for new, old in matched.items()}
     for new in sorted((new for new in range(shared.shape[1]) if new not in ids), key=lambda j: (-new_sizes[j], j)):
         ids[new] = f"{segmentation}-{next_number}"
@@ -131,6 +142,31 @@ def segment_number_order(segment_id: str) -> tuple[str, int]:
     """Return a key that sorts behavior-2 before behavior-10."""
     name, _, number = segment_id.rpartition("-")
     return (name, int(number)) if number.isdigit() else (segment_id, 0)
+
+
+def _relative(distances: FloatArray) -> FloatArray:
+    """Return distances as parts of the largest known one; what is unknown is twice as far."""
+    known = np.isfinite(distances)
+    largest = distances[known].max() if known.any() else 0.0
+    result: FloatArray = np.where(known, distances / largest if largest > 0 else 0.0, 2.0)
+    return result
+
+
+def _matched_by_place(shared: IntArray, distances: FloatArray, matched: Mapping[int, int]) -> dict[int, int]:
+    """Return matches (new to old) of segments that have lost all users with clusters of new users alone."""
+    emptied = [old for old in np.flatnonzero(shared.sum(axis=1) == 0) if old not in matched.values()]
+    unknown = [new for new in np.flatnonzero(shared.sum(axis=0) == 0) if new not in matched]
+    if not emptied or not unknown:
+        return {}
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(_relative(distances)[np.ix_(emptied, unknown)])
+    pairs = ((int(emptied[row]), int(unknown[column])) for row, column in zip(rows, columns, strict=True))
+    return {
+        new: old
+        for old, new in pairs
+        if np.isfinite(distances[old, new]) and distances[old, new] == distances[:, new].min()
+    }
 
 
 def _lineage(

@@ -14,6 +14,8 @@ from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
 from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Trial, choose_k
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
 from sqlseg.segments.preprocessing import EmbeddingProjection, FeatureScaling, Preprocessing, fit_preprocessing
+from sqlseg.segments.refit import far_distance
+from sqlseg.settings import DriftLimits
 
 FIT_USERS = 200_000
 _FORMAT = 1
@@ -53,6 +55,8 @@ class ClusterModel:
     seed: int
     fit_user_count: int
     segment_ids: tuple[str, ...] = ()
+    far_distance: float | None = None
+    """Beyond it a user is far from every segment; unknown of models of the first release."""
 
     @property
     def center_matrix(self) -> FloatArray:
@@ -78,11 +82,19 @@ class ClusterModel:
             np.concatenate([part.confidence for part in parts]),
         )
 
-    def drift(self, blocks: Sequence[Block]) -> tuple[Drift, ...]:
+    def drift(self, blocks: Sequence[Block], limits: DriftLimits | None = None) -> tuple[Drift, ...]:
         """Return how far each input of these users is from the users of the fit, one row a feature."""
+        limits = limits or DriftLimits()
         columns = _drift_columns(self.preprocessing, blocks)
-        rows = [drift(known, values) for known, values in zip(self.references, columns.values(), strict=True)]
+        rows = [
+            drift(known, values, psi_limit=limits.psi, ks_limit=limits.ks)
+            for known, values in zip(self.references, columns.values(), strict=True)
+        ]
         return worst_by_feature(rows)
+
+    def far_count(self, distances: FloatArray) -> int | None:
+        """Return how many of these distances are farther than almost all were at the fit, None where none are known."""
+        return None if self.far_distance is None else int((distances > self.far_distance).sum())
 
     def with_segment_ids(self, segment_ids: Sequence[str]) -> "ClusterModel":
         """Return the model whose i-th centroid is the segment `segment_ids[i]`."""
@@ -101,6 +113,7 @@ class ClusterModel:
             "seed": self.seed,
             "fit_user_count": self.fit_user_count,
             "segment_ids": self.segment_ids,
+            "far_distance": self.far_distance,
         }
         return json.dumps(data, allow_nan=False)
 
@@ -121,6 +134,7 @@ class ClusterModel:
             seed=data["seed"],
             fit_user_count=data["fit_user_count"],
             segment_ids=tuple(data["segment_ids"]),
+            far_distance=data.get("far_distance"),
         )
 
 
@@ -186,7 +200,9 @@ def fit_cluster_model(
         seed=settings.seed,
         fit_user_count=len(X),
     )
-    return FitResult(model, model.score(blocks), tried, tuple(notes))
+    assignment = model.score(blocks)
+    model = replace(model, far_distance=far_distance(assignment.distance))
+    return FitResult(model, assignment, tried, tuple(notes))
 
 
 def _count(previous: IntArray | None) -> int | None:

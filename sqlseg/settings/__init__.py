@@ -3,6 +3,7 @@
 from sqlseg.settings.model import (
     FILE_NAME,
     ClusterSegmentation,
+    DriftLimits,
     EncoderSettings,
     EventsSettings,
     FeaturesSettings,
@@ -26,6 +27,7 @@ from sqlseg.settings.values import InputRef, parse_input
 __all__ = [
     "FILE_NAME",
     "ClusterSegmentation",
+    "DriftLimits",
     "EncoderSettings",
     "EventsSettings",
     "FeaturesSettings",

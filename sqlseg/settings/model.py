@@ -35,6 +35,7 @@ Inputs = Annotated[
 ]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -102,6 +103,16 @@ class EventsSettings(Section):
     """UTC, without a zone."""
 
 
+class DriftLimits(Section):
+    """`[segmentations.<name>.drift]`: how far things may move before `refit = "drift"` finds the groups anew."""
+
+    psi: Amount = 0.25
+    ks: Share = 0.2
+    share: Share = 0.25
+    far: Share = 0.05
+    days: Count = 365
+
+
 class ClusterSegmentation(Section):
     """`[segmentations.<name>]` of kind cluster: groups that are found in the inputs."""
 
@@ -112,6 +123,7 @@ class ClusterSegmentation(Section):
     k_min: Count = 4
     k_max: Count = 12
     refit: Literal["drift", "always", "never"] = "drift"
+    drift: DriftLimits = DriftLimits()
     weights: Mapping[str, Amount] = Field(default_factory=lambda: MappingProxyType({}))
     """How much an input counts, by its name as `inputs` writes it; 1 where it has none."""
 

@@ -16,6 +16,7 @@ from sqlseg.settings import values
 from sqlseg.settings.model import (
     FILE_NAME,
     ClusterSegmentation,
+    DriftLimits,
     EncoderSettings,
     RulesSegmentation,
     Settings,
@@ -207,6 +208,8 @@ def _valid_keys(where: KeyPath, loc: KeyPath) -> str:
             model = Settings
         case ["segmentations", _, str() as kind, _]:
             model = _KINDS[kind]
+        case ["segmentations", _, str(), "drift", _]:
+            model = DriftLimits
         case ["sources", _, _]:
             model = SourceSettings
         case ["encoders", _, _]:

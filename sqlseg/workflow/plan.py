@@ -77,13 +77,13 @@ def make_plan(
     only: str | None = None,
     refit: Refit | None = None,
     full: bool = False,
-    drifted: Mapping[str, str] | None = None,
+    drifted: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Plan:
     """Return the plan of a refresh.
 
     `behind` are segmentations that the last refresh left out, `only` restricts this one to one segmentation, `refit`
     overrides the policy of all, `full` does everything anew,
-    `drifted` names segmentations whose inputs were found to have moved, with the reason.
+    `drifted` names segmentations whose users were found to have moved away from their model, with the reasons.
     """
     definition = project_definition(project)
     news = _news(source_fingerprint, changes, as_of, definition, last)
@@ -149,7 +149,12 @@ def _news(
 
 
 def _segmentation_plan(
-    project: Project, name: str, model: ModelInUse | None, refit: Refit | None, drifted: str | None, is_news: bool
+    project: Project,
+    name: str,
+    model: ModelInUse | None,
+    refit: Refit | None,
+    drifted: tuple[str, ...] | None,
+    is_news: bool,
 ) -> SegmentationPlan:
     segmentation = project.settings.segmentations[name]
     definition = segmentation_definition(project, segmentation)
@@ -167,7 +172,7 @@ def _segmentation_plan(
     if refit == "always" or (policy == "always" and is_news):
         return SegmentationPlan(name, "fit", ("refit is always",), definition, redefined=False, refit_on_drift=False)
     if drifted is not None:
-        return SegmentationPlan(name, "fit", (drifted,), definition, redefined=False, refit_on_drift=False)
+        return SegmentationPlan(name, "fit", drifted, definition, redefined=False, refit_on_drift=False)
     reasons = ("the model in use still fits its definition",)
     return SegmentationPlan(name, "assign", reasons, definition, redefined=False, refit_on_drift=policy == "drift")
 

@@ -266,7 +266,7 @@ def record_measures(engine: Engine, run: Run, name: str, placed: Placed) -> None
             "insert into segments.metric values ($run_id, $as_of, $name, $metric, $value)",
             {"run_id": run.run_id, "as_of": run.as_of, "name": name, "metric": metric, "value": value},
         )
-    for row in placed.drift:
+    for row in placed.evidence.drift if placed.evidence else ():
         engine.execute(
             "insert into segments.drift values ($run_id, $as_of, $name, $feature, $psi, $ks, $status)",
             {

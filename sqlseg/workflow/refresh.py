@@ -181,7 +181,7 @@ def _carry_out(
     if last is not None:  # stays begin and end at these moments, also where the newest events were taken back
         data_through = max(data_through, last.data_through)
 
-    def plan_for(drifted: Mapping[str, str]) -> Plan:
+    def plan_for(drifted: Mapping[str, tuple[str, ...]]) -> Plan:
         return make_plan(
             project,
             staged=staged,
@@ -230,13 +230,14 @@ def _carry_out(
     with stopwatch.step("segments", "Placing users in segments"):
         drifted = steps.place_everyone(work)
     if drifted:
-        measured = {name: placed.drift for name, placed in work.placed.items()}
+        measured = {name: placed.evidence for name, placed in work.placed.items()}
         work.plan = plan_for(drifted)
         before = _compute(work, stopwatch)
         with stopwatch.step("segments", "Fitting anew what has drifted"):
             steps.place_everyone(work)
         for name in drifted:
-            work.placed[name] = replace(work.placed[name], drift=measured[name])
+            work.placed[name] = replace(work.placed[name], evidence=measured[name])
+    work.plan = steps.with_evidence(work)
     with stopwatch.step("tables", "Writing the segment tables"):
         steps.record_everything(work, before)
         steps.remove_dropped(work)

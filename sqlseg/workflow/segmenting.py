@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from sqlseg.insight.quality import segment_quality
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block, IntArray
 from sqlseg.segments.choice_of_k import Trial
-from sqlseg.segments.drift import Drift
 from sqlseg.segments.identity import Lineage, match_segments, next_segment_number
 from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model
-from sqlseg.settings import ClusterSegmentation, RulesSegmentation
+from sqlseg.segments.refit import Evidence
+from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation
 from sqlseg.workflow.project import Project
 
 UNASSIGNED = "Unassigned"
@@ -35,7 +36,8 @@ class Placed:
     """Where a segmentation puts its users. Arrays have one row a user, all in the same order.
 
     `segment_ids` are the segments in use; `labels` and `runner_up` (-1 for none) number them. `names` holds the
-    names that a rule gives; those of clusters are made from their profile. `model` is None for rules.
+    names that a rule gives; those of clusters are made from their profile. `model` is None for rules. `evidence` is
+    what speaks for another fit, where users were placed by an earlier one.
     """
 
     segment_ids: tuple[str, ...]
@@ -47,7 +49,7 @@ class Placed:
     names: Mapping[str, str]
     lineage: tuple[Lineage, ...] = ()
     metrics: Mapping[str, float] | None = None
-    drift: tuple[Drift, ...] = ()
+    evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
 
     def sizes(self) -> IntArray:
@@ -113,8 +115,12 @@ def fit_segments(
     users: NDArray[Any],
     blocks: Sequence[Block],
     previous: Mapping[str, str],
+    old_model: str | None = None,
 ) -> Placed:
-    """Find the segments anew, and give them the ids of the old ones whose users they hold."""
+    """Find the segments anew, and give them the ids of the old ones whose users they hold.
+
+    `old_model` is the one in use so far as JSON, where it reads the same inputs.
+    """
     old_ids = sorted(set(previous.values()))
     numbers = {segment: number for number, segment in enumerate(old_ids)}
     previous_labels = np.array([numbers.get(previous.get(user, ""), NOBODY) for user in users], dtype=np.int64)
@@ -139,6 +145,7 @@ def fit_segments(
         new_count=len(result.model.centers),
         next_number=next_segment_number(name, segment_ids_ever(engine, name)),
         live_ids=live_segments(engine, name),
+        **_centers(old_model, blocks, result.assignment.labels, len(result.model.centers)),
     )
     model = result.model.with_segment_ids(matching.segment_ids)
     stability = next((t.stability for t in result.tried if t.k == len(model.centers)), None)
@@ -152,12 +159,37 @@ def fit_segments(
     )
 
 
-def assign_segments(model_json: str, blocks: Sequence[Block], seed: int) -> Placed:
-    """Place users with the model in use, and measure how far its inputs have moved since it was fitted."""
+def _centers(old_model: str | None, blocks: Sequence[Block], labels: IntArray, count: int) -> dict[str, Any]:
+    """Return the centres of the old segments and of the new clusters in the space of the old model."""
+    if old_model is None:
+        return {}
+    old = ClusterModel.from_json(old_model)
+    X = old.preprocessing.transform(blocks)
+    means = np.stack([X[labels == label].mean(axis=0) for label in range(count)])
+    return {
+        "old_centers": dict(zip(old.segment_ids, old.center_matrix, strict=True)),
+        "new_centers": means,
+    }
+
+
+def assign_segments(
+    model_json: str, blocks: Sequence[Block], seed: int, *, limits: DriftLimits, age: timedelta
+) -> Placed:
+    """Place users with the model in use, and measure how far they have moved since it was fitted, `age` ago."""
     model = ClusterModel.from_json(model_json)
     assignment = model.score(blocks)
-    metrics = segment_quality(model, blocks, assignment, seed=seed)
-    return _placed(model, assignment, metrics=metrics, drift=model.drift(blocks))
+    metrics = dict(segment_quality(model, blocks, assignment, seed=seed))
+    evidence = Evidence(
+        model.drift(blocks, limits),
+        model.far_count(assignment.distance),
+        len(assignment.labels),
+        model.fit_user_count,
+        age.days,
+    )
+    metrics["model_age_days"] = float(evidence.age_days)
+    if evidence.far_share is not None:
+        metrics["far_share"] = evidence.far_share
+    return _placed(model, assignment, metrics=metrics, evidence=evidence)
 
 
 def _placed(model: ClusterModel, assignment: Assignment, **rest: Any) -> Placed:
@@ -193,18 +225,13 @@ def model_in_use(engine: Engine, segmentation: str, version: int) -> str:
     return str(text)
 
 
-def moved_inputs(drift: Sequence[Drift], share: float = 0.25) -> str | None:
-    """Say why a model should be fitted again, or return None while its inputs still look as they did.
-
-    It should where at least a quarter of the inputs have shifted, each by a PSI above 0.25, the usual rule of
-    thumb for a major change; one input alone moves for reasons of its own.
-    """
-    shifted = [row for row in drift if row.status == "shift"]
-    if not drift or len(shifted) < max(1.0, share * len(drift)):
-        return None
-    worst = sorted(shifted, key=lambda row: -row.psi)[:3]
-    told = ", ".join(f"{row.feature} (PSI {row.psi:.2f})" for row in worst)
-    return f"{len(shifted)} of {len(drift)} inputs have shifted since the fit, most of all {told}"
+def fitted_as_of(engine: Engine, segmentation: str, version: int) -> datetime:
+    """Return the moment that a model speaks of, UTC without zone."""
+    moment: datetime = engine.value(
+        "select fitted_as_of from segments.model where segmentation = $name and model_version = $version",
+        {"name": segmentation, "version": version},
+    )
+    return moment
 
 
 def rule_segments(

@@ -1,7 +1,7 @@
 """The steps of a refresh, in order; each reads what the ones before left in the warehouse."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlseg.insight.profile import segment_standing
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.model import ClusterModel
+from sqlseg.segments.refit import reasons_to_refit, told_in_brief
 from sqlseg.settings import ClusterSegmentation, EncoderSettings, RulesSegmentation
 from sqlseg.workflow import recording
 from sqlseg.workflow.as_of import local
@@ -37,9 +38,9 @@ from sqlseg.workflow.segmenting import (
     Placed,
     assign_segments,
     fit_segments,
+    fitted_as_of,
     late_users,
     model_in_use,
-    moved_inputs,
     previous_segments,
     rule_segments,
 )
@@ -193,23 +194,42 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
         return rule_segments(work.engine, work.project, plan.name, segmentation, work.users)
     assert isinstance(segmentation, ClusterSegmentation)
     blocks = read_blocks(work.engine, work.project, segmentation)
+    known = work.models.get(plan.name)
     if plan.action == "fit":
         previous = previous_segments(work.engine, plan.name)
-        return fit_segments(work.engine, plan.name, segmentation, work.run.seed, work.users, blocks, previous)
-    model = model_in_use(work.engine, plan.name, work.models[plan.name].version)
-    return assign_segments(model, blocks, work.run.seed)
+        model = None if known is None or plan.redefined else model_in_use(work.engine, plan.name, known.version)
+        return fit_segments(work.engine, plan.name, segmentation, work.run.seed, work.users, blocks, previous, model)
+    version = work.models[plan.name].version
+    model = model_in_use(work.engine, plan.name, version)
+    age = work.run.as_of - fitted_as_of(work.engine, plan.name, version)
+    return assign_segments(model, blocks, work.run.seed, limits=segmentation.drift, age=age)
 
 
-def place_everyone(work: Work) -> dict[str, str]:
-    """Fill `work.placed`; return those whose inputs have moved too far from their model, with the reason."""
+def place_everyone(work: Work) -> dict[str, tuple[str, ...]]:
+    """Fill `work.placed`; return those whose users have moved too far from their model, with the reasons."""
     drifted = {}
     for plan in work.plan.segmentations:
         placed = place_users(work, plan)
-        reason = moved_inputs(placed.drift) if plan.refit_on_drift else None
-        if reason is not None:
-            drifted[plan.name] = reason
+        segmentation = work.project.settings.segmentations[plan.name]
+        if plan.refit_on_drift and placed.evidence is not None and isinstance(segmentation, ClusterSegmentation):
+            reasons = reasons_to_refit(placed.evidence, segmentation.drift)
+            if reasons:
+                drifted[plan.name] = reasons
         work.placed[plan.name] = placed
     return drifted
+
+
+def with_evidence(work: Work) -> Plan:
+    """Return the plan with the measured reasons for which models stay in use."""
+    told = []
+    for plan in work.plan.segmentations:
+        placed = work.placed[plan.name]
+        segmentation = work.project.settings.segmentations[plan.name]
+        if plan.refit_on_drift and placed.evidence is not None and isinstance(segmentation, ClusterSegmentation):
+            brief = told_in_brief(placed.evidence, segmentation.drift)
+            plan = replace(plan, reasons=(*plan.reasons, brief))
+        told.append(plan)
+    return replace(work.plan, segmentations=tuple(told))
 
 
 def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArray[Any]:

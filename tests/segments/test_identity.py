@@ -157,6 +157,41 @@ def test_distance_settles_what_users_leave_open():
     assert match(shared, distances=near_second[:, ::-1]).segment_ids[0] == "behavior-1"
 
 
+def test_place_decides_where_no_user_is_left():
+    """All users are others: each cluster is the segment that the old model would see in its mean user."""
+    centers = {"behavior-4": np.array([0.0, 0.0]), "behavior-7": np.array([10.0, 0.0])}
+
+    def found(*places):
+        users = np.array([f"n{n}" for n in range(3 * len(places))], dtype=object)
+        return match_segments(
+            "behavior",
+            np.array(["a", "b"]),
+            ids(4, 7),
+            users,
+            np.repeat(np.arange(len(places)), 3),
+            new_count=len(places),
+            next_number=9,
+            old_centers=centers,
+            new_centers=np.array(places, dtype=float),
+        )
+
+    assert found([9, 1], [1, -1]).segment_ids == tuple(ids(7, 4))
+    assert found([9, 1], [1, -1]).lineage[0] == Lineage("behavior-7", "behavior-7", "kept", 0.0)
+    # Two in the place of one: the nearer goes on. Nobody is in the place of the other, which ends.
+    split = found([3, 0], [1, 0])
+    assert split.segment_ids == ("behavior-9", "behavior-4")
+    assert {row.relation for row in split.lineage if row.from_segment_id == "behavior-7"} == {"retired"}
+
+
+def test_place_never_overrules_users():
+    # All of 1's users are in the first cluster, however near the second, of new users, lies.
+    found = match([[9, 0]], sizes=[9, 5], distances=np.array([[8.0, 0.1]]))
+    assert found.segment_ids == tuple(ids(1, 2))
+    # And an old segment whose place is unknown is matched with nobody.
+    found = match([[0]], sizes=[5], distances=np.array([[np.inf]]))
+    assert found.segment_ids == tuple(ids(2))
+
+
 def test_live_segments_without_users_are_retired():
     found = match_segments(
         "behavior",

@@ -151,22 +151,60 @@ def test_a_refit_after_drift_says_why_and_keeps_what_was_measured(tmp_path):
     planned = shop.plan()
     outcome = shop.refresh()
     assert planned.plan.kind == outcome.plan.kind == "refit"
-    [reason] = outcome.plan.segmentations[0].reasons
+    reason, far = outcome.plan.segmentations[0].reasons
     assert "inputs have shifted since the fit, most of all rfm__" in reason
-    assert reasons(shop, 2) == [reason]
-    drift = f"select feature, status, psi from segments.drift where run_id = '{outcome.run_id}' order by feature"
+    assert "users are farther from every segment than 99% were at the fit" in far
+    assert reasons(shop, 2) == [reason, far]
+    drift = f"select feature, status, psi, ks from segments.drift where run_id = '{outcome.run_id}' order by feature"
     rows = shop.rows(drift)
-    assert [feature for feature, _, _ in rows] == [
+    assert [feature for feature, *_ in rows] == [
         f"rfm__{column}" for column in ("average_order_value", "orders", "recency_days", "spend", "tenure_days")
     ]
-    shifted = {feature: psi for feature, status, psi in rows if status == "shift"}
+    shifted = {feature: (psi, ks) for feature, status, psi, ks in rows if status == "shift"}
     assert reason.startswith(f"{len(shifted)} of 5 inputs")
-    assert min(shifted.values()) > 0.25
+    assert all(psi >= 0.25 or ks >= 0.2 for psi, ks in shifted.values())
     assert shop.published(drift) == rows
     # The next refresh measures against the new model.
     shop.events(*BEGINNING, *more, LATER)
     outcome = shop.refresh()
     assert (outcome.plan.kind, versions(shop)) == ("warm", [1, 2])
+
+
+def test_a_model_that_stays_says_what_was_looked_at(tmp_path):
+    shop = new_shop(tmp_path / "shop", BEGINNING, ON_DRIFT)
+    shop.refresh()
+    shop.events(*BEGINNING, viewed("user001", "2024-03-22 10:00"))
+    planned, outcome = shop.plan(), shop.refresh()
+    assert planned.plan.segmentations == outcome.plan.segmentations
+    [one] = outcome.plan.segmentations
+    assert one.action == "assign"
+    assert one.reasons[0] == "the model in use still fits its definition"
+    assert " of 5 inputs have shifted (limit 2), " in one.reasons[1]
+    assert one.reasons[1].endswith("the model is 1 days old (limit 365)")
+    metrics = dict(shop.rows(f"select metric, value from segments.metric where run_id = '{outcome.run_id}'"))
+    assert metrics["model_age_days"] == 1
+    assert 0 <= metrics["far_share"] <= 0.05
+
+
+def test_a_model_that_is_old_or_far_from_users_is_fitted_anew(tmp_path):
+    shop = new_shop(tmp_path / "shop", BEGINNING, ON_DRIFT)
+    shop.refresh()
+    wide = "\n[segmentations.groups.drift]\npsi = 100\nks = 1\nshare = 1\n"
+    shop.settings(ON_DRIFT + wide + "days = 9\n")
+    shop.events(*BEGINNING, viewed("user001", "2024-04-01 10:00"))
+    outcome = shop.plan()
+    [one] = outcome.plan.segmentations
+    assert (one.action, one.reasons) == ("fit", ("the model is 11 days old (limit 9)",))
+    # Half of the users of then are a hundred times as rich, and twice as many.
+    shop.settings(ON_DRIFT + wide + "days = 10000\nfar = 0.2\n")
+    shop.events(*BEGINNING, *[event for day in (24, 25, 26) for event in crowd(day, 50_000)[::2]])
+    outcome = shop.plan()
+    [one] = outcome.plan.segmentations
+    assert one.action == "fit" and "users are farther from every segment than 99% were at the fit" in one.reasons[0]
+    assert shop.refresh().plan.segmentations == outcome.plan.segmentations
+    # The limits are no part of what the segments are made of: changing them is no reason by itself.
+    shop.settings(ON_DRIFT + wide + "days = 10001\nfar = 0.3\n")
+    assert shop.refresh().plan.kind == "noop"
 
 
 def test_only_what_has_drifted_is_fitted_anew(tmp_path):
@@ -175,10 +213,10 @@ def test_only_what_has_drifted_is_fitted_anew(tmp_path):
     shop.refresh()
     shop.events(*BEGINNING, LATER)
 
-    def moved(drift):
-        return "told so" if any(row.feature.startswith("rfm__") for row in drift) else None
+    def moved(evidence, limits):
+        return ("told so",) if any(row.feature.startswith("rfm__") for row in evidence.drift) else ()
 
-    with patch.object(steps, "moved_inputs", moved):
+    with patch.object(steps, "reasons_to_refit", moved):
         outcome = shop.refresh()
     assert outcome.plan.kind == "refit"
     assert (versions(shop), versions(shop, "others")) == ([1, 2], [1])
