@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow check bench evaluate clean
 
 # The main job on real data: a year of shopping by 2,469 households.
 demo: $(INSTALLED)
@@ -29,6 +29,10 @@ check: $(INSTALLED)
 # The figures of the README: the same job by sqlseg and written the usual way.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/cold_refresh.py
+
+# What encoders, forecasts, content and segments are worth on real and simulated shops.
+evaluate: $(INSTALLED)
+	$(BIN)/python benchmarks/evaluate.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit('sqlseg needs Python 3.11 or later, this is ' + sys.version.split()[0]) if sys.version_info < (3, 11) else None"

@@ -1,0 +1,126 @@
+"""Shows what encoders, forecasts, content and segments are worth: five seeds, plain baselines, a verdict on each goal.
+
+    python benchmarks/evaluate.py                          # Online Retail, Complete Journey, Taobao, simulated shops
+    python benchmarks/evaluate.py --only online_retail
+    python benchmarks/evaluate.py --shop DIR [--shop DIR]  # projects of one's own, instead
+    python benchmarks/evaluate.py --quick                  # two seeds, two shops
+
+Prints Markdown and writes results/evaluation.json. Every figure is the mean over seeds ± their standard deviation, with
+the 90% interval of a bootstrap over users in brackets. A goal is met or not; it counts as MISSED where that interval of
+the difference, paired by user, excludes it.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from evaluation.evaluation import Effort, TooShort, evaluate
+from evaluation.findings import ShopFindings, goals_markdown
+from evaluation.shops import SHOPS, DataMissing
+from threadpoolctl import threadpool_limits
+
+from sqlseg.errors import SqlsegError
+
+HERE = Path(__file__).resolve().parent
+RESULT = HERE / "results" / "evaluation.json"
+QUICK = ("online_retail", "synthetic_1")
+MARK = "<!-- figures -->"
+LIBRARIES = ("duckdb", "numpy", "scikit-learn", "scipy", "sqlglot")
+
+
+def main() -> int:
+    """Evaluate the shops that were asked for; exit 1 where none could be evaluated."""
+    options = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="\n".join(__doc__.splitlines()[1:]),
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    options.add_argument(
+        "--shop", type=Path, action="append", default=[], help="a project of one's own; may be repeated"
+    )
+    options.add_argument("--only", action="append", choices=list(SHOPS), help="one of the known shops; may be repeated")
+    options.add_argument("--quick", action="store_true", help="two seeds, fewer resamples, two shops")
+    options.add_argument("--json", type=Path, default=RESULT, help="where to write the figures")
+    options.add_argument("--page", type=Path, help="a page whose part between <!-- figures --> marks gets the tables")
+    given = options.parse_args()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="sklearn")
+    warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
+    effort = Effort(2, 100, 4) if given.quick else Effort()
+    started, found = time.perf_counter(), []
+    # Sums in one order, and no threads that wait for each other.
+    with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="sqlseg-evaluation-") as folder:
+        for name, title, directory in _places(
+            given.shop, given.only or (QUICK if given.quick else SHOPS), Path(folder)
+        ):
+            try:
+                shop = evaluate(
+                    name,
+                    title,
+                    directory,
+                    effort,
+                    Path(folder) / f"{name}-models",
+                    datetime.now(UTC).replace(tzinfo=None),
+                    funnels_only=name == "taobao",
+                )
+            except (SqlsegError, TooShort) as error:
+                print(f"\n## {title}\n\nLeft out: {error}\n", flush=True)
+                continue
+            print(f"\n{shop.markdown()}\n", flush=True)
+            found.append(shop)
+    if not found:
+        return 1
+    goals = f"## Goals\n\n{goals_markdown(found)}"
+    print(f"\n{goals}\n")
+    _write(given.json, found, effort, round(time.perf_counter() - started))
+    if given.page is not None:
+        _put(given.page, "\n\n".join([goals, *(shop.markdown() for shop in found)]))
+    return 0
+
+
+def _put(page: Path, text: str) -> None:
+    before, _, rest = page.read_text(encoding="utf-8").partition(f"{MARK}\n")
+    _, _, after = rest.partition(f"{MARK}\n")
+    page.write_text(f"{before}{MARK}\n\n{text}\n\n{MARK}\n{after}", encoding="utf-8", newline="\n")
+
+
+def _places(own: list[Path], known: Iterable[str], folder: Path) -> Iterable[tuple[str, str, Path]]:
+    if own:
+        yield from ((path.resolve().name, path.resolve().name, path) for path in own)
+        return
+    for name in known:
+        title, make = SHOPS[name]
+        directory = folder / name
+        try:
+            make(directory)
+        except (DataMissing, SqlsegError) as error:
+            print(f"\n## {title}\n\nLeft out: {error}\n", flush=True)
+            continue
+        yield name, title, directory
+
+
+def _write(path: Path, found: list[ShopFindings], effort: Effort, seconds: int) -> None:
+    git = ("git", "-C", str(HERE), "rev-parse", "--short", "HEAD")
+    written = {
+        "measured_at": f"{datetime.now(UTC):%Y-%m-%d}",
+        "seconds": seconds,
+        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "effort": vars(effort),
+        "shops": [shop.plain() for shop in found],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

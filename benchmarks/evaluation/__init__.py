@@ -1,0 +1,1 @@
+"""What encoders, forecasts, content and segments are worth on shops that nobody trained on."""
