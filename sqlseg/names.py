@@ -31,6 +31,7 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "lineage"),
     Relation("segments", "daily"),
     Relation("segments", "profile"),
+    Relation("segments", "reason"),
     Relation("segments", "metric"),
     Relation("segments", "drift"),
     Relation("segments", "model"),

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sqlseg.segments.assignment import NOBODY, Assignment
-from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
+from sqlseg.segments.model import ClusterModel
+
+_USERS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,7 @@ def contributions(
     features, starts = _groups(inputs)
     if not features:
         return (), np.zeros((X.shape[0], 0))
-    own = X - centers[assignment.labels]
-    other = X - centers[assignment.runner_up]
-    difference = other * other - own * own
-    difference[assignment.runner_up == NOBODY] = 0.0
-    result: FloatArray = np.add.reduceat(difference, starts, axis=1)
-    return features, result
+    return features, _split(X, assignment.labels, assignment.runner_up, centers, starts)
 
 
 def explain(
@@ -50,11 +48,60 @@ def explain(
     return tuple(sorted(rows, key=lambda row: -abs(row.contribution)))
 
 
-def strongest(matrix: FloatArray, count: int) -> IntArray:
-    """Return for each user the columns of the largest contributions for the own segment, the largest first."""
-    count = min(count, matrix.shape[1])
-    order: IntArray = np.argsort(-matrix, axis=1, kind="stable")[:, :count].astype(np.int64)
-    return order
+@dataclass(frozen=True, eq=False)
+class UserReasons:
+    """What holds users in their segments: one row a user and rank, the strongest first.
+
+    `user` numbers the users, `rank` counts from 1, `feature` numbers `features`; `value` is what the user has there,
+    NaN for an embedding. All four arrays and `contribution` are of one length.
+    """
+
+    features: tuple[str, ...]
+    user: IntArray
+    rank: IntArray
+    feature: IntArray
+    value: FloatArray
+    contribution: FloatArray
+
+
+def user_reasons(model: ClusterModel, blocks: Sequence[Block], assignment: Assignment, count: int = 3) -> UserReasons:
+    """Return for each user the `count` inputs that speak most for the own segment against the runner-up.
+
+    Inputs that speak for the runner-up are no reasons, so a user may have fewer, and has none in a single segment.
+    """
+    features, starts = _groups(model.preprocessing.inputs)
+    raw = {column: block.values[:, i] for block in blocks for i, column in enumerate(block.columns)}
+    count = min(count, len(features))
+    parts: list[tuple[IntArray, ...]] = []
+    strengths: list[FloatArray] = []
+    centers = model.center_matrix
+    for start in range(0, user_count(blocks) if features else 0, _USERS_AT_ONCE):
+        rows = slice(start, start + _USERS_AT_ONCE)
+        some = [Block(block.name, block.kind, block.columns, block.values[rows]) for block in blocks]
+        X = model.preprocessing.transform(some)
+        found = _split(X, assignment.labels[rows], assignment.runner_up[rows], centers, starts)
+        order = np.argsort(-found, axis=1, kind="stable")[:, :count]
+        strength = np.take_along_axis(found, order, axis=1)
+        user, rank = np.nonzero(strength > 0)
+        parts.append((user + start, rank + 1, order[user, rank]))
+        strengths.append(strength[user, rank])
+    user, rank, feature = (np.concatenate([np.empty(0, np.int64), *(part[i] for part in parts)]) for i in range(3))
+    value = np.full(user.size, np.nan)
+    for number, name in enumerate(features):
+        if name in raw:
+            mine = feature == number
+            value[mine] = raw[name][user[mine]]
+    return UserReasons(features, user, rank, feature, value, np.concatenate([np.empty(0), *strengths]))
+
+
+def _split(X: FloatArray, own: IntArray, other: IntArray, centers: FloatArray, starts: Sequence[int]) -> FloatArray:
+    """Return what each feature (columns of X from one start to the next) adds to d2^2 - d1^2; 0 without a runner-up."""
+    near, far = centers[own], centers[other]
+    # (x - c2)^2 - (x - c1)^2, without squaring x
+    difference = (near - far) * (2.0 * X - near - far)
+    difference[other == NOBODY] = 0.0
+    result: FloatArray = np.add.reduceat(difference, starts, axis=1)
+    return result
 
 
 def _groups(inputs: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:

@@ -17,6 +17,7 @@ from sqlseg.insight.quality import segment_quality
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block, IntArray
 from sqlseg.segments.choice_of_k import Trial
+from sqlseg.segments.explain import UserReasons, user_reasons
 from sqlseg.segments.identity import Lineage, match_segments, next_segment_number
 from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model
 from sqlseg.segments.refit import Evidence
@@ -51,6 +52,7 @@ class Placed:
     metrics: Mapping[str, float] | None = None
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
+    reasons: UserReasons | None = None
 
     def sizes(self) -> IntArray:
         """Return the number of users of each segment in use."""
@@ -153,6 +155,7 @@ def fit_segments(
     return _placed(
         model,
         result.assignment,
+        reasons=user_reasons(model, blocks, result.assignment),
         metrics={**metrics, **_tried(result.tried)},
         lineage=matching.lineage,
         notes=result.notes,
@@ -189,7 +192,8 @@ def assign_segments(
     metrics["model_age_days"] = float(evidence.age_days)
     if evidence.far_share is not None:
         metrics["far_share"] = evidence.far_share
-    return _placed(model, assignment, metrics=metrics, evidence=evidence)
+    reasons = user_reasons(model, blocks, assignment)
+    return _placed(model, assignment, reasons=reasons, metrics=metrics, evidence=evidence)
 
 
 def _placed(model: ClusterModel, assignment: Assignment, **rest: Any) -> Placed:

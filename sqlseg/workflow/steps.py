@@ -33,6 +33,7 @@ from sqlseg.workflow.materialise import (
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.plan import Plan, SegmentationPlan
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.reasons import record_reasons
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.segmenting import (
     Placed,
@@ -304,6 +305,7 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
     names = recording.name_segments(engine, plan.name, placed, readable, standing, fitted=fitted)
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
     recording.record_membership(engine, run, plan.name, placed, names, profile, standing, readable, version, rule)
+    record_reasons(engine, plan.name, placed, work.users)
     recording.record_daily(engine, run, plan.name)
     recording.record_measures(engine, run, plan.name, placed)
     fitted_at: datetime = engine.value(
@@ -350,7 +352,7 @@ def remove_dropped(work: Work) -> None:
     for name in stored:
         if name in names:
             continue
-        for table in ("segmentation", "membership", "profile", "daily"):
+        for table in ("segmentation", "membership", "profile", "reason", "daily"):
             engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
         ended = {"name": name, "through": run.data_through}
         engine.execute(

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from sqlseg.segments.assignment import assign
-from sqlseg.segments.blocks import rounded
-from sqlseg.segments.explain import contributions, explain, strongest
+from sqlseg.segments.blocks import embedding_block, feature_block, rounded
+from sqlseg.segments.explain import contributions, explain, user_reasons
+from sqlseg.segments.model import FitSettings, fit_cluster_model
 
 INPUTS = ("a__x", "a__y", "encoder:e@1", "encoder:e@1", "encoder:e@1")
 
@@ -46,7 +47,41 @@ def test_a_single_segment_needs_no_reason(placed):
     assert contributions(np.empty((3, 0)), assign(np.empty((3, 0)), np.empty((1, 0))), np.empty((1, 0)), ())[0] == ()
 
 
-def test_the_strongest_come_first():
-    matrix = np.array([[0.1, 3.0, -5.0], [2.0, 2.0, 2.0]])
-    assert strongest(matrix, 2).tolist() == [[1, 0], [0, 1]]
-    assert strongest(matrix, 9).shape == (2, 3)
+def test_reasons_are_the_largest_contributions_by_brute_force():
+    random = np.random.default_rng(3)
+    values = random.normal(size=(300, 4))
+    vectors = random.normal(size=(300, 6))
+    vectors[5] = np.nan
+    blocks = [feature_block("a@1", ["a__w", "a__x", "a__y", "a__z"], values), embedding_block("encoder:e@1", vectors)]
+    fitted = fit_cluster_model(blocks, FitSettings(k=4))
+    found = user_reasons(fitted.model, blocks, fitted.assignment)
+    told = {
+        (u, r): (found.features[f], c)
+        for u, r, f, c in zip(found.user, found.rank, found.feature, found.contribution, strict=True)
+    }
+    X, centers, inputs = (
+        fitted.model.preprocessing.transform(blocks),
+        fitted.model.center_matrix,
+        fitted.model.preprocessing.inputs,
+    )
+    count = 0
+    for user in range(300):
+        own, other = centers[fitted.assignment.labels[user]], centers[fitted.assignment.runner_up[user]]
+        sums = dict.fromkeys(inputs, 0.0)
+        for axis, name in enumerate(inputs):
+            sums[name] += (X[user, axis] - other[axis]) ** 2 - (X[user, axis] - own[axis]) ** 2
+        ranked = sorted(((name, worth) for name, worth in sums.items() if worth > 0), key=lambda row: -row[1])[:3]
+        count += len(ranked)
+        for rank, (name, worth) in enumerate(ranked, start=1):
+            assert told[user, rank] == (name, pytest.approx(worth))
+    assert len(told) == count
+    raw = {name: values[:, i] for i, name in enumerate(["a__w", "a__x", "a__y", "a__z"])}
+    for user, feature, value in zip(found.user, found.feature, found.value, strict=True):
+        name = found.features[feature]
+        assert np.isnan(value) if name == "encoder:e@1" else value == raw[name][user]
+
+
+def test_who_has_one_segment_has_no_reasons():
+    blocks = [feature_block("a@1", ["a__x"], [[1.0], [2.0], [3.0]])]
+    fitted = fit_cluster_model(blocks, FitSettings(k=1))
+    assert user_reasons(fitted.model, blocks, fitted.assignment).user.size == 0

@@ -1,5 +1,6 @@
 """The segment tables against the same figures worked out by pandas from the events."""
 
+import json
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -158,3 +159,28 @@ def test_every_check_passed(busy_shop):
     assert {"one_segment_a_user", "daily_revenue_adds_up", "rfm@1.orders.not_null"} <= {row[0] for row in rows}
     assert all(passed == (failing == 0) for *_, passed, failing in rows)
     assert all(passed for _, _, severity, passed, _ in rows if severity == "error")
+
+
+def test_reasons_say_what_the_command_says(busy_shop, members):
+    found = frame(busy_shop, "select * from segments.reason")
+    assert set(found.segmentation) == {"groups"}  # a rule is its own reason
+    assert found.contribution.min() > 0
+    assert found["rank"].between(1, 3).all()
+    mine = members[members.segmentation == "groups"].set_index("user_id").segment_id
+    profile = frame(busy_shop, "select * from segments.profile where segmentation = 'groups'").set_index(
+        ["segment_id", "feature"]
+    )
+    for user in sorted(mine.index)[::40]:
+        rows = found[found.user_id == user].sort_values("rank")
+        told = json.loads(busy_shop.sqlseg("segments", "explain", user, "--json").out)
+        reasons = next(one["reasons"] for one in told if one["segmentation"] == "groups")
+        spoken = [one for one in reasons if one["contribution"] > 0][:3]
+        assert list(rows.feature) == [one["feature"] for one in spoken]
+        assert list(rows.contribution) == pytest.approx([one["contribution"] for one in spoken])
+        for row, one in zip(rows.itertuples(), spoken, strict=True):
+            if row.feature.startswith("encoder:"):
+                assert pd.isna(row.value) and pd.isna(row.segment_mean)
+                continue
+            assert row.value == pytest.approx(one["value"], nan_ok=True)
+            assert row.segment_mean == profile.loc[(mine[user], row.feature), "mean"]
+            assert row.overall_mean == profile.loc[(mine[user], row.feature), "overall_mean"]

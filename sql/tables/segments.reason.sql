@@ -1,0 +1,20 @@
+create table if not exists segments.reason (
+    user_id      VARCHAR,
+    segmentation VARCHAR,
+    rank         INTEGER,
+    feature      VARCHAR,
+    value        DOUBLE,
+    segment_mean DOUBLE,
+    overall_mean DOUBLE,
+    contribution DOUBLE
+);
+
+comment on table segments.reason is 'Why a user is in the segment and not in the next one: the inputs that hold the user there most.';
+comment on column segments.reason.user_id is 'The user.';
+comment on column segments.reason.segmentation is 'The segmentation.';
+comment on column segments.reason.rank is '1 for the input that speaks for the segment most.';
+comment on column segments.reason.feature is 'The feature, <view>__<column>; an embedding is one input under its own name.';
+comment on column segments.reason.value is 'What the user has; NULL for an embedding, and where it is unknown.';
+comment on column segments.reason.segment_mean is 'Mean in the segment.';
+comment on column segments.reason.overall_mean is 'Mean over all users.';
+comment on column segments.reason.contribution is 'What the input adds to d2^2 - d1^2, the squared distances to the centroid of the runner-up and of the own segment, in the space of the model. All inputs of a user add up to it; only those above 0 are kept, three at most.';
