@@ -388,6 +388,13 @@ def features_page() -> str:
     ]
     for view in registry.all("sequences"):
         parts += [f"### `{view.ref}`\n", f"{_about(view)}\n", _column_table(view.columns)]
+    parts += [
+        "## Contents\n",
+        "What users buy, in their own terms: the inputs `content:<name>@<version>` of a segmentation. They are not "
+        "published; [Content](../content.md) says what is made of them.\n",
+    ]
+    for view in registry.all("contents"):
+        parts += [f"### `{view.ref}`\n", f"{_about(view)}\n", _column_table(view.columns)]
     return "\n".join(parts)
 
 

@@ -32,6 +32,7 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "daily"),
     Relation("segments", "profile"),
     Relation("segments", "reason"),
+    Relation("segments", "content_profile"),
     Relation("segments", "metric"),
     Relation("segments", "drift"),
     Relation("segments", "model"),

@@ -228,7 +228,7 @@ threads = 1
 
 [segmentations.groups]
 kind = "cluster"
-inputs = ["rfm@1", "cadence@1", "encoder:behavior@1"]
+inputs = ["rfm@1", "cadence@1", "encoder:behavior@1", "content:category@1"]
 k = 3
 
 [segmentations.tier]

@@ -48,6 +48,10 @@ def show(
                             dict(zip(("feature", "mean", "overall_mean", "lift"), row, strict=True))
                             for row in sheet.telling.get(segment.segment_id, ())
                         ],
+                        "content": [
+                            dict(zip(("input", "term", "lift"), row, strict=True))
+                            for row in sheet.content.get(segment.segment_id, ())
+                        ],
                     }
                     for segment in sheet.segments
                 ],
@@ -75,6 +79,11 @@ def show(
         ]
         if rows:
             print_table(None, ["feature", "mean", "all users", "lift"], rows)
+        bought: dict[str, list[str]] = {}
+        for one, term, lift in sheet.content.get(segment.segment_id, ()):
+            bought.setdefault(one, []).append(f"{term} ({lift:.1f}x)")
+        for one, terms in bought.items():
+            console.print(printable(f"  {one}, more than others: {', '.join(terms)}"), markup=False, soft_wrap=True)
     plain = {metric: value for metric, value in sheet.metrics.items() if "[" not in metric}
     if plain:
         print_table("\nMeasures", ["measure", "value"], list(plain.items()))

@@ -20,7 +20,9 @@ _HEADER = """\
 -- The text of every published version of a view; written by `sqlseg features lock`.
 -- A published version keeps its meaning: what computes something else is a new version.
 """
-_ENTRY = re.compile(r"^-{8} (?P<key>(?:statistics|features|sequences)/[a-z0-9_]+__v[0-9]+\.sql)$", re.MULTILINE)
+_ENTRY = re.compile(
+    r"^-{8} (?P<key>(?:statistics|features|sequences|contents)/[a-z0-9_]+__v[0-9]+\.sql)$", re.MULTILINE
+)
 
 
 class UnreadableLock(SqlsegError):

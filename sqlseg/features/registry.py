@@ -18,6 +18,7 @@ _MAY_READ: dict[Kind, tuple[Kind, ...]] = {
     "statistics": ("statistics",),
     "features": ("statistics", "features"),
     "sequences": ("statistics",),
+    "contents": ("statistics",),
 }
 
 

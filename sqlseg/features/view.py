@@ -12,20 +12,37 @@ from sqlseg import sqltext
 from sqlseg.errors import SqlsegError
 from sqlseg.features.tags import Check, TagError, column_comments, holds_tag, read_header, read_tags
 
-Kind = Literal["statistics", "features", "sequences"]
+Kind = Literal["statistics", "features", "sequences", "contents"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 BASE_RELATIONS = ("events", "users", "items", "holidays")
 """What every view may read besides other views; bound to sqlseg's own relations."""
 
-SINGULAR: dict[Kind, str] = {"statistics": "statistics view", "features": "feature view", "sequences": "sequence view"}
-_SCHEMA: dict[Kind, str] = {"statistics": "stats", "features": "features", "sequences": "sequences"}
-_TABLE: dict[Kind, str] = {"statistics": "statistic", "features": "feature", "sequences": "sequence"}
+SINGULAR: dict[Kind, str] = {
+    "statistics": "statistics view",
+    "features": "feature view",
+    "sequences": "sequence view",
+    "contents": "content view",
+}
+_SCHEMA: dict[Kind, str] = {
+    "statistics": "stats",
+    "features": "features",
+    "sequences": "sequences",
+    "contents": "contents",
+}
+_TABLE: dict[Kind, str] = {
+    "statistics": "statistic",
+    "features": "feature",
+    "sequences": "sequence",
+    "contents": "content",
+}
 _GRAIN: dict[Kind, tuple[str, ...]] = {
     "statistics": (),
     "features": ("user_id",),
     "sequences": ("user_id", "position"),
+    "contents": ("user_id", "term"),
 }
+_NEEDED: dict[Kind, tuple[str, ...]] = {**_GRAIN, "contents": ("user_id", "term", "weight")}
 _FILE_NAME = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:_[a-z0-9]+)*)__v(?P<version>[1-9][0-9]*)\.sql")
 _COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -68,7 +85,7 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """One version of a statistics, feature or sequence view, as its file has it.
+    """One version of a statistics, feature, sequence or content view, as its file has it.
 
     `grain` is empty for a single row, `depends_on` holds the relations of other views (`stats.item_standing_v1`),
     `reads` those of `BASE_RELATIONS`.
@@ -94,7 +111,7 @@ class View:
 
     @property
     def relation(self) -> str:
-        """How other views and people read it: `features.rfm_v1`, `stats.shop_scale_v1`; nobody reads a sequence."""
+        """How other views and people read it: `features.rfm_v1`, `stats.shop_scale_v1`; nobody reads the others."""
         return view_relation(self.kind, self.name, self.version)
 
     @property
@@ -205,7 +222,7 @@ def _columns(kind: Kind, path: Path, tree: exp.Query, comments: dict[int, str]) 
         elif holds_tag(comment):
             hint = "Tags stand on the line where an output column ends (where its name is)."
             raise InvalidView(path, line, "no column of the last SELECT ends on this line, so its tags are lost", hint)
-    for key in _GRAIN[kind]:
+    for key in _NEEDED[kind]:
         if key not in columns:
             problem = f"a {SINGULAR[kind]} needs the column {key}"
             raise InvalidView(path, sqltext.line_of(sqltext.output_columns(tree)[0]), problem, f"Select {key}.")

@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 from sqlseg.errors import SqlsegError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-BlockKind = Literal["features", "embedding"]
+BlockKind = Literal["features", "embedding", "content"]
 
 STEPS = 1e6
 """Coordinates in a model's space are whole multiples of 1 / STEPS."""
@@ -24,25 +25,27 @@ class UnusableInput(SqlsegError):
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One input: a view of readable features (`rfm@1`) or an embedding (`encoder:behavior@1`).
+    """One input: a view of readable features (`rfm@1`), an embedding (`encoder:behavior@1`) or what users buy.
 
     `values` is users x columns; NaN means missing. A user without an embedding has a row of NaN.
-    An embedding's columns have no names of their own: it is one thing wherever people read of it.
+    An embedding's columns have no names of their own: it is one thing wherever people read of it. So is a content block
+    (`content:category@1`), which is sparse, users x `terms`, and says how much each weighs for the user.
     """
 
     name: str
     kind: BlockKind
     columns: tuple[str, ...]
-    values: FloatArray
+    values: FloatArray | csr_array
+    terms: tuple[str, ...] = ()
 
     @property
     def user_count(self) -> int:
         """The number of users, which all blocks of a segmentation share."""
         return int(self.values.shape[0])
 
-    def take(self, rows: IntArray) -> "Block":
+    def take(self, rows: IntArray | slice) -> "Block":
         """Return the block of these rows only."""
-        return Block(self.name, self.kind, self.columns, self.values[rows])
+        return Block(self.name, self.kind, self.columns, self.values[rows], self.terms)
 
 
 def feature_block(name: str, columns: Sequence[str], values: ArrayLike) -> Block:
@@ -81,6 +84,23 @@ def embedding_block(name: str, values: ArrayLike) -> Block:
             hint="Run `sqlseg encoders verify`; the model's output should be finite for every user.",
         )
     return Block(name, "embedding", (), matrix)
+
+
+def content_block(name: str, terms: Sequence[str], weights: csr_array) -> Block:
+    """Return the block of what users have, users x terms; weights must be finite and above 0 where there are any.
+
+    >>> content_block("content:category@1", ["tea"], csr_array(np.array([[3.0], [0.0]]))).user_count
+    2
+    """
+    if weights.shape[1] != len(terms) or len(set(terms)) != len(terms):
+        raise UnusableInput(f"{name} has {weights.shape[1]} columns and {len(set(terms))} different terms.")
+    usable = np.isfinite(weights.data) & (weights.data > 0)
+    if not usable.all():
+        raise UnusableInput(
+            f"{name} holds weights that are not above 0, or not finite: {weights.data[~usable][0]}.",
+            hint="Leave such rows out of the content view: where weight > 0.",
+        )
+    return Block(name, "content", (), weights, tuple(terms))
 
 
 def user_count(blocks: Sequence[Block]) -> int:

@@ -12,6 +12,7 @@ from sqlseg.segments.algorithms import Algorithm, Clustering, algorithm, one_thr
 from sqlseg.segments.assignment import Assignment, assign
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
 from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Trial, choose_k
+from sqlseg.segments.content import ContentProjection
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
 from sqlseg.segments.preprocessing import EmbeddingProjection, FeatureScaling, Preprocessing, fit_preprocessing
 from sqlseg.segments.refit import far_distance
@@ -69,7 +70,7 @@ class ClusterModel:
         parts = []
         for start in range(0, users, _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
-            some = [Block(block.name, block.kind, block.columns, block.values[rows]) for block in blocks]
+            some = [block.take(rows) for block in blocks]
             parts.append(assign(self.preprocessing.transform(some), centers))
         if len(parts) == 1:
             return parts[0]
@@ -235,7 +236,7 @@ def _without_crumbs(X: FloatArray, found: Clustering, fit: Algorithm, seed: int)
 
 
 def _drift_columns(preprocessing: Preprocessing, blocks: Sequence[Block]) -> dict[tuple[str, int], FloatArray]:
-    """Return what drift is measured on: readable columns as they are, an embedding along its axes."""
+    """Return what drift is measured on: readable columns as they are, all else along its axes."""
     given = {block.name: block for block in blocks}
     columns: dict[tuple[str, int], FloatArray] = {}
     for fitted in preprocessing.blocks:
@@ -246,6 +247,10 @@ def _drift_columns(preprocessing: Preprocessing, blocks: Sequence[Block]) -> dic
                 columns[column.name, 0] = values[:, names.index(column.name)]
         elif isinstance(fitted, EmbeddingProjection):
             along = (values - np.array(fitted.center)) @ np.array(fitted.components).T
+            for axis in range(along.shape[1]):
+                columns[fitted.name, axis] = along[:, axis]
+        elif isinstance(fitted, ContentProjection):
+            along = fitted.along(given[fitted.name].terms, values)
             for axis in range(along.shape[1]):
                 columns[fitted.name, axis] = along[:, axis]
     return columns

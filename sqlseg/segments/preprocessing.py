@@ -19,6 +19,7 @@ What is decided here, and why:
 - Every block gets the same total variance, so a view of ten columns does not drown one of three. This is the aim of
   multiple factor analysis (Escofier & Pages 1994), by total variance as in block scaling (Westerhuis, Kourti &
   MacGregor 1998) rather than by the leading axis, since total variance is what k-means divides up.
+- What users buy is projected as content.py says, and then treated as an embedding is, with all its axes.
 - Readable blocks are not turned onto principal axes, however wide: reasons and drift speak of their columns.
 """
 
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from sqlseg.segments.blocks import Block, FloatArray, UnusableInput, rounded, user_count
+from sqlseg.segments.content import ContentProjection, fit_content
 
 WINSORISED_AT = (0.01, 0.99)
 SKEWED_ABOVE = 1.0
@@ -83,16 +85,19 @@ class Dropped:
     reason: str
 
 
+FittedBlock = FeatureScaling | EmbeddingProjection | ContentProjection
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """A fitted way from raw blocks to the matrix that is clustered."""
 
-    blocks: tuple[FeatureScaling | EmbeddingProjection, ...]
+    blocks: tuple[FittedBlock, ...]
     dropped: tuple[Dropped, ...]
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The readable name behind each column of the matrix: a feature, or for an embedding's axes the block."""
+        """The readable name behind each column of the matrix: a feature, or the block for axes."""
         names: list[str] = []
         for block in self.blocks:
             if isinstance(block, FeatureScaling):
@@ -122,7 +127,10 @@ class Preprocessing:
             if fitted.name not in given:
                 raise UnusableInput(f"The model was fitted with {fitted.name}, which is not among the inputs.")
             values = given[fitted.name].values
-            if isinstance(fitted, FeatureScaling):
+            if isinstance(fitted, ContentProjection):
+                last = first + len(fitted.components)
+                result[:, first:last] = _known(fitted.along(given[fitted.name].terms, values)) * fitted.scale
+            elif isinstance(fitted, FeatureScaling):
                 last = first + len(fitted.columns)
                 where = _positions(fitted, given[fitted.name].columns)
                 _scale_columns(values, where, fitted.columns, fitted.scale, out=result[:, first:last])
@@ -144,9 +152,11 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
         """Return what `to_dict` wrote."""
-        blocks: list[FeatureScaling | EmbeddingProjection] = []
+        blocks: list[FittedBlock] = []
         for block in data["blocks"]:
-            if "columns" in block:
+            if "terms" in block:
+                blocks.append(_content_from_dict(block))
+            elif "columns" in block:
                 columns = tuple(ColumnScaling(**column) for column in block["columns"])
                 blocks.append(FeatureScaling(block["name"], columns, block["scale"]))
             else:
@@ -171,13 +181,13 @@ def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | No
     """
     user_count(blocks)
     weight_of = _weights(blocks, weights or {})
-    fitted: list[FeatureScaling | EmbeddingProjection] = []
+    fitted: list[FittedBlock] = []
     dropped: list[Dropped] = []
     kept_names: list[str] = []
     kept = np.empty((blocks[0].user_count, 0))
     for block in blocks:
-        if block.kind == "embedding":
-            projection = _fit_embedding(block, weight_of[block.name])
+        if block.kind != "features":
+            projection = _fit_axes(block, weight_of[block.name])
             if isinstance(projection, Dropped):
                 dropped.append(projection)
             else:
@@ -253,6 +263,19 @@ def _scale_columns(
         np.clip(x, -CAP, CAP, out=x)
         x *= scale
         out[start : start + _ROWS_AT_ONCE] = x
+
+
+def _fit_axes(block: Block, weight: float) -> EmbeddingProjection | ContentProjection | Dropped:
+    if block.kind == "embedding":
+        return _fit_embedding(block, weight)
+    projection = fit_content(block.name, block.terms, block.values, weight)
+    return Dropped(block.name, block.name, projection) if isinstance(projection, str) else projection
+
+
+def _content_from_dict(block: Mapping[str, Any]) -> ContentProjection:
+    lists = {name: tuple(block[name]) for name in ("terms", "idf", "center")}
+    components = tuple(tuple(axis) for axis in block["components"])
+    return ContentProjection(**{**block, **lists, "components": components})
 
 
 def _fit_embedding(block: Block, weight: float) -> EmbeddingProjection | Dropped:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import ValidationInfo
@@ -16,7 +16,7 @@ from sqlseg.settings.toml_lines import KeyPath
 
 RESERVED_SEGMENTATIONS = {
     *("segmentation", "segment", "membership", "membership_history", "transition", "lineage", "daily", "profile"),
-    *("reason", "metric", "drift", "model", "run", "users"),
+    *("reason", "metric", "drift", "model", "run", "users", "content_profile"),
 }
 SCHEMAS = {"sqlseg", "stats", "features", "embeddings", "segments", "quality"}
 RESERVED_SOURCES = {
@@ -25,15 +25,18 @@ RESERVED_SOURCES = {
 }
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
-_REFERENCE = re.compile(r"(?:(?P<encoder>encoder):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)")
+_REFERENCE = re.compile(r"(?:(?P<kind>encoder|content):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)")
 _MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*(B|[KMGT]i?B)", re.IGNORECASE)
+
+
+InputKind = Literal["features", "encoder", "content"]
 
 
 @dataclass(frozen=True)
 class InputRef:
-    """One input of a segmentation: a version of a feature view, or of an encoder."""
+    """One input of a segmentation: a version of a feature view, of an encoder or of a content view."""
 
-    kind: Literal["features", "encoder"]
+    kind: InputKind
     name: str
     version: int
 
@@ -42,11 +45,11 @@ class InputRef:
         return f"{self.name}@{self.version}"
 
     def __str__(self) -> str:
-        return f"encoder:{self.ref}" if self.kind == "encoder" else self.ref
+        return self.ref if self.kind == "features" else f"{self.kind}:{self.ref}"
 
 
 def parse_input(text: str) -> InputRef:
-    """Return the input that `rfm@1` or `encoder:behavior@1` names; `ValueError` for anything else.
+    """Return the input that `rfm@1`, `encoder:behavior@1` or `content:category@1` names; `ValueError` for others.
 
     >>> parse_input("encoder:behavior@1")
     InputRef(kind='encoder', name='behavior', version=1)
@@ -54,8 +57,11 @@ def parse_input(text: str) -> InputRef:
     found = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         hint = f"; write {text}@1 for its first version" if isinstance(text, str) and "@" not in text else ""
-        raise ValueError(f'must be "name@version" or "encoder:name@version" (such as "rfm@1"), got {text!r}{hint}')
-    return InputRef("encoder" if found["encoder"] else "features", found["name"], int(found["version"]))
+        raise ValueError(
+            'must be "name@version", "encoder:name@version" or "content:name@version" (such as "rfm@1"), '
+            f"got {text!r}{hint}"
+        )
+    return InputRef(cast(InputKind, found["kind"] or "features"), found["name"], int(found["version"]))
 
 
 @dataclass(frozen=True)
@@ -239,7 +245,7 @@ def published_views(value: object) -> Literal["all"] | tuple[InputRef, ...]:
     if value == "all":
         return "all"
     refs = tuple(parse_input(text) for text in value) if isinstance(value, list) else ()
-    if not isinstance(value, list) or any(ref.kind == "encoder" for ref in refs):
+    if not isinstance(value, list) or any(ref.kind != "features" for ref in refs):
         raise ValueError(f'must be "all" or a list of feature views such as ["rfm@1"], got {value!r}')
     return refs
 

@@ -16,6 +16,7 @@ from sqlseg.features.view import View
 from sqlseg.insight.naming import Phrases
 from sqlseg.segments.blocks import Block, FloatArray, embedding_block, feature_block
 from sqlseg.settings import ClusterSegmentation
+from sqlseg.workflow.content import Vocabulary, read_content
 from sqlseg.workflow.project import Project
 
 _NUMBERS = {
@@ -80,10 +81,19 @@ def read_readable(engine: Engine, views: Sequence[View]) -> Readable:
     return readable
 
 
-def read_blocks(engine: Engine, project: Project, segmentation: ClusterSegmentation) -> tuple[Block, ...]:
-    """Return the inputs of a segmentation in the order of its settings. Raises NoNumbers or UnusableInput."""
+def read_blocks(
+    engine: Engine, project: Project, segmentation: ClusterSegmentation, terms: Vocabulary | None = None
+) -> tuple[Block, ...]:
+    """Return the inputs of a segmentation in the order of its settings. Raises NoNumbers or UnusableInput.
+
+    `terms` says which terms of content inputs are read; by default the most usual.
+    """
     blocks = []
     for one in segmentation.inputs:
+        if one.kind == "content":
+            content = project.registry.view("contents", one.ref)
+            blocks.append(read_content(engine, str(one), content, terms or Vocabulary()))
+            continue
         if one.kind == "encoder":
             encoder = next(e for e in project.encoders_of(segmentation) if e.ref == one.ref)
             blocks.append(embedding_block(str(one), _read_embeddings(engine, encoder)))

@@ -61,6 +61,10 @@ class Plan:
         """The feature views among `views`, each after those it reads."""
         return tuple(view for view in self.views if view.kind == "features")
 
+    def contents(self) -> tuple[View, ...]:
+        """The content views among `views`."""
+        return tuple(view for view in self.views if view.kind == "contents")
+
 
 def make_plan(
     project: Project,

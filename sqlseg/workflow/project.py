@@ -57,7 +57,8 @@ class Project:
         """Return all views that decide the inputs of a segmentation, each after what it reads."""
         features = self.registry.closure(one.ref for one in segmentation.inputs if one.kind == "features")
         sequences = self.registry.closure((e.manifest.sequence for e in self.encoders_of(segmentation)), "sequences")
-        return _distinct([*features, *sequences])
+        contents = self.registry.closure((one.ref for one in segmentation.inputs if one.kind == "content"), "contents")
+        return _distinct([*features, *sequences, *contents])
 
     def views_read_by_rules(self, segmentation: RulesSegmentation) -> list[View]:
         """Return the feature views that a rule reads and all that these read. Raises RulesReadUnknown."""
@@ -111,6 +112,16 @@ class Project:
             names = sorted({view.name for view in self.registry.all("features")})
             return self.registry.closure(self.in_use(name) for name in names)
         return self.registry.closure(one.ref for one in asked)
+
+    def contents(self) -> dict[str, View]:
+        """Return the content views among the inputs of all segmentations, by input."""
+        return {
+            str(one): self.registry.view("contents", one.ref)
+            for segmentation in self.settings.segmentations.values()
+            if isinstance(segmentation, ClusterSegmentation)
+            for one in segmentation.inputs
+            if one.kind == "content"
+        }
 
     def views_beside(self, name: str) -> tuple[View, ...]:
         """Return the feature views to show beside a segmentation: one version of each, its own input before others."""

@@ -14,6 +14,7 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.assignment import NOBODY
 from sqlseg.segments.explain import explain
 from sqlseg.segments.model import ClusterModel
+from sqlseg.workflow.content import vocabulary
 from sqlseg.workflow.inputs import read_blocks, read_users
 from sqlseg.workflow.project import Project
 
@@ -82,16 +83,18 @@ def segment_overview(path: Path) -> dict[str, list[SegmentRow]]:
 class SegmentationSheet:
     """One segmentation in full: its row in segments.segmentation, its segments, and what tells each apart.
 
-    `telling` has, by segment id, rows of feature, mean, overall mean and lift; the most telling first.
+    `telling` has, by segment id, rows of feature, mean, overall mean and lift; the most telling first. `content` has
+    rows of input, term and lift: what the segment buys more of than others.
     """
 
     facts: Mapping[str, Any]
     segments: tuple[SegmentRow, ...]
     telling: Mapping[str, tuple[tuple[str, float, float, float | None], ...]]
     metrics: Mapping[str, float]
+    content: Mapping[str, tuple[tuple[str, str, float], ...]]
 
 
-def segmentation_sheet(path: Path, name: str, *, features: int = 5) -> SegmentationSheet:
+def segmentation_sheet(path: Path, name: str, *, features: int = 5, terms: int = 5) -> SegmentationSheet:
     """Return what is published of one segmentation. Raises UnknownSegmentation."""
     overview = segment_overview(path)
     if name not in overview:
@@ -103,12 +106,19 @@ def segmentation_sheet(path: Path, name: str, *, features: int = 5) -> Segmentat
             sql_text("steps/read/telling_features.sql"), {"segmentation": name, "features": features}
         ):
             telling.setdefault(segment_id, []).append((row[0], row[1], row[2], row[3]))
+        content: dict[str, list[tuple[str, str, float]]] = {}
+        if reader.relation_exists("segments", "content_profile"):  # not in files that earlier releases published
+            for segment_id, *row in reader.rows(
+                sql_text("steps/read/telling_content.sql"), {"segmentation": name, "terms": terms}
+            ):
+                content.setdefault(segment_id, []).append((row[0], row[1], row[2]))
         metrics = dict(reader.rows(sql_text("steps/read/latest_metrics.sql"), {"segmentation": name}))
     return SegmentationSheet(
         facts.to_pylist()[0],
         tuple(overview[name]),
         {segment_id: tuple(rows) for segment_id, rows in telling.items()},
         metrics,
+        {segment_id: tuple(rows) for segment_id, rows in content.items()},
     )
 
 
@@ -168,7 +178,8 @@ def _reasons(project: Project, warehouse: Engine, user_id: str, membership: Mapp
         return ()
     model = ClusterModel.from_json(text)
     position = int(np.flatnonzero(read_users(warehouse) == user_id)[0])
-    blocks = [block.take(np.array([position])) for block in read_blocks(warehouse, project, segmentation)]
+    blocks = read_blocks(warehouse, project, segmentation, vocabulary(model))
+    blocks = tuple(block.take(np.array([position])) for block in blocks)
     assignment = model.score(blocks)
     if assignment.runner_up[0] == NOBODY:
         return ()

@@ -117,7 +117,7 @@ def fit_segments(
     users: NDArray[Any],
     blocks: Sequence[Block],
     previous: Mapping[str, str],
-    old_model: str | None = None,
+    old_model: ClusterModel | None = None,
 ) -> Placed:
     """Find the segments anew, and give them the ids of the old ones whose users they hold.
 
@@ -162,11 +162,10 @@ def fit_segments(
     )
 
 
-def _centers(old_model: str | None, blocks: Sequence[Block], labels: IntArray, count: int) -> dict[str, Any]:
+def _centers(old: ClusterModel | None, blocks: Sequence[Block], labels: IntArray, count: int) -> dict[str, Any]:
     """Return the centres of the old segments and of the new clusters in the space of the old model."""
-    if old_model is None:
+    if old is None:
         return {}
-    old = ClusterModel.from_json(old_model)
     X = old.preprocessing.transform(blocks)
     means = np.stack([X[labels == label].mean(axis=0) for label in range(count)])
     return {
@@ -176,10 +175,9 @@ def _centers(old_model: str | None, blocks: Sequence[Block], labels: IntArray, c
 
 
 def assign_segments(
-    model_json: str, blocks: Sequence[Block], seed: int, *, limits: DriftLimits, age: timedelta
+    model: ClusterModel, blocks: Sequence[Block], seed: int, *, limits: DriftLimits, age: timedelta
 ) -> Placed:
     """Place users with the model in use, and measure how far they have moved since it was fitted, `age` ago."""
-    model = ClusterModel.from_json(model_json)
     assignment = model.score(blocks)
     metrics = dict(segment_quality(model, blocks, assignment, seed=seed))
     evidence = Evidence(
@@ -220,13 +218,13 @@ def _tried(trials: Sequence[Trial]) -> dict[str, float]:
     return values
 
 
-def model_in_use(engine: Engine, segmentation: str, version: int) -> str:
-    """Return the stored model as JSON."""
+def model_in_use(engine: Engine, segmentation: str, version: int) -> ClusterModel:
+    """Return the stored model."""
     text = engine.value(
         "select parameters from segments.model where segmentation = $name and model_version = $version",
         {"name": segmentation, "version": version},
     )
-    return str(text)
+    return ClusterModel.from_json(text)
 
 
 def fitted_as_of(engine: Engine, segmentation: str, version: int) -> datetime:

@@ -17,11 +17,19 @@ from sqlseg.features.view import View
 from sqlseg.insight.profile import segment_standing
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
+from sqlseg.segments.content import VOCABULARY
 from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.refit import reasons_to_refit, told_in_brief
 from sqlseg.settings import ClusterSegmentation, EncoderSettings, RulesSegmentation
 from sqlseg.workflow import recording
 from sqlseg.workflow.as_of import local
+from sqlseg.workflow.content import (
+    EVERYTHING,
+    compute_content,
+    missing_content,
+    record_content_profile,
+    vocabulary,
+)
 from sqlseg.workflow.inputs import Readable, read_blocks, read_readable, read_users
 from sqlseg.workflow.materialise import (
     Moment,
@@ -137,6 +145,8 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
     for done, view in enumerate(features):
         work.narrator.progress(done, len(features) + len(work.project.encoders))
         compute_features(engine, view, moment, users)
+    for view in work.plan.contents():
+        compute_content(engine, view, moment)
     for done, encoder in enumerate(work.project.encoders, start=len(features)):
         work.narrator.progress(done, len(features) + len(work.project.encoders))
         sequence = work.project.registry.view("sequences", encoder.manifest.sequence)
@@ -171,7 +181,7 @@ def look_back(work: Work) -> Before:
             segments = np.array(placed.segment_ids, dtype=object)[placed.labels]
             before[plan.name] = LookBack(users, segments=segments)
         else:
-            before[plan.name] = LookBack(users, inputs=read_blocks(work.engine, work.project, segmentation))
+            before[plan.name] = LookBack(users, inputs=read_blocks(work.engine, work.project, segmentation, EVERYTHING))
     return before
 
 
@@ -194,20 +204,22 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
     if isinstance(segmentation, RulesSegmentation):
         return rule_segments(work.engine, work.project, plan.name, segmentation, work.users)
     assert isinstance(segmentation, ClusterSegmentation)
-    blocks = read_blocks(work.engine, work.project, segmentation)
     known = work.models.get(plan.name)
+    model = None if known is None or plan.redefined else model_in_use(work.engine, plan.name, known.version)
     if plan.action == "fit":
+        blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model, VOCABULARY))
         previous = previous_segments(work.engine, plan.name)
-        model = None if known is None or plan.redefined else model_in_use(work.engine, plan.name, known.version)
         return fit_segments(work.engine, plan.name, segmentation, work.run.seed, work.users, blocks, previous, model)
-    version = work.models[plan.name].version
-    model = model_in_use(work.engine, plan.name, version)
-    age = work.run.as_of - fitted_as_of(work.engine, plan.name, version)
+    assert known is not None and model is not None
+    blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model))
+    age = work.run.as_of - fitted_as_of(work.engine, plan.name, known.version)
     return assign_segments(model, blocks, work.run.seed, limits=segmentation.drift, age=age)
 
 
 def place_everyone(work: Work) -> dict[str, tuple[str, ...]]:
     """Fill `work.placed`; return those whose users have moved too far from their model, with the reasons."""
+    if (problem := missing_content(work.engine, work.project)) is not None:
+        raise problem
     drifted = {}
     for plan in work.plan.segmentations:
         placed = place_users(work, plan)
@@ -265,7 +277,7 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
     if placed.model is not None and plan.action == "fit":
         settle("definition" if plan.redefined else "model", back.placed_by(placed.model))
     if not plan.redefined and past_changed:
-        model = ClusterModel.from_json(model_in_use(work.engine, plan.name, work.models[plan.name].version))
+        model = model_in_use(work.engine, plan.name, work.models[plan.name].version)
         then = back.placed_by(model)
         settle("late_data", {user: then[user] for user in then if user in past_changed})
     return causes
@@ -306,6 +318,7 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
     recording.record_membership(engine, run, plan.name, placed, names, profile, standing, readable, version, rule)
     record_reasons(engine, plan.name, placed, work.users)
+    record_content_profile(engine, plan.name, work.project.contents())
     recording.record_daily(engine, run, plan.name)
     recording.record_measures(engine, run, plan.name, placed)
     fitted_at: datetime = engine.value(
@@ -329,7 +342,7 @@ def _drop_unused(work: Work) -> None:
     engine, features = work.engine, work.plan.features()
     now = [("view", "features", f"{view.name}_v{view.version}") for view in features]
     now += [("view", "features", name) for name in dict.fromkeys(view.name for view in features)]
-    now += [("table", "sqlseg", view.table) for view in features]
+    now += [("table", "sqlseg", view.table) for view in (*features, *work.plan.contents())]
     now += [("table", "stats", view.relation.partition(".")[2]) for view in work.plan.statistics()]
     now += [("table", "embeddings", encoder.table) for encoder in work.project.encoders]
     before = engine.rows("select kind, schema_name, name from sqlseg.computed_relation order by kind desc, 2, 3")
@@ -352,7 +365,7 @@ def remove_dropped(work: Work) -> None:
     for name in stored:
         if name in names:
             continue
-        for table in ("segmentation", "membership", "profile", "reason", "daily"):
+        for table in ("segmentation", "membership", "profile", "reason", "content_profile", "daily"):
             engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
         ended = {"name": name, "through": run.data_through}
         engine.execute(

@@ -16,6 +16,7 @@ PUBLISHED = {
     "segments.daily": "date segmentation segment_id segment_name user_count buyers orders revenue",
     "segments.reason": "user_id segmentation rank feature value segment_mean overall_mean contribution",
     "segments.profile": "segmentation segment_id feature user_count mean median p10 p90 overall_mean lift z rank",
+    "segments.content_profile": "segmentation segment_id input term user_count share overall_share lift rank",
     "segments.metric": "run_id as_of segmentation metric value",
     "segments.drift": "run_id as_of segmentation feature psi ks status",
     "segments.model": "segmentation model_version algorithm parameters inputs fitted_at fitted_as_of seed "
@@ -171,7 +172,9 @@ def test_values_of_closed_sets(published):
     assert all(0 <= value <= 1 for value in values("confidence", "segments.membership"))
     assert values("confidence", "segments.membership where segmentation = 'tier'") == {1.0}
     features = values("feature", "segments.profile") | values("feature", "segments.drift")
-    assert all("__" in feature or feature == "encoder:behavior@1" for feature in features), features
+    assert all("__" in feature or feature in ("encoder:behavior@1", "content:category@1") for feature in features), (
+        features
+    )
 
 
 def test_names_can_be_written_without_quotes_or_catalog(published):

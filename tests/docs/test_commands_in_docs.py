@@ -12,8 +12,8 @@ from sqlseg.synth.writer import write_synthetic_events
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-GETTING_STARTED, FEATURE_VIEWS, BI = (
-    ROOT / "docs" / f"{name}.md" for name in ("getting-started", "feature-views", "bi")
+GETTING_STARTED, FEATURE_VIEWS, BI, CONTENT = (
+    ROOT / "docs" / f"{name}.md" for name in ("getting-started", "feature-views", "bi", "content")
 )
 USER = "u0000000"
 
@@ -42,6 +42,13 @@ def test_feature_views(shop):
     )[0]
     assert gift_orders > 0 and 0 < with_share < users == 300
     assert reader.query("select count(*) from segments.profile where feature = 'gifting__gift_share'", "")[0][0] > 0
+
+
+def test_content(shop):
+    reader = Reader(shop.folder)
+    reader.follow(CONTENT)
+    assert "content:category@1, more than others: " in reader.printed
+    assert reader.query("select count(*) > 0 from segments.content_profile where term = 'Monday'", "") == [(True,)]
 
 
 def test_a_published_view_keeps_its_meaning(shop):
