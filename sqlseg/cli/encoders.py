@@ -3,14 +3,19 @@
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow.parquet as pq
 import typer
 
-from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, system_clock
+from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, stderr, stdout, system_clock
 from sqlseg.encoders.bench import measure_throughput
-from sqlseg.encoders.manifest import Encoder, find_encoders, load_encoder
+from sqlseg.encoders.describing import About, described_encoder, write_manifest
+from sqlseg.encoders.manifest import Encoder, find_encoders, folder_ref, load_encoder
 from sqlseg.encoders.session import Device, open_session
 from sqlseg.encoders.verify import verify_encoder
+from sqlseg.errors import SqlsegError
 from sqlseg.resources import resource_root
+from sqlseg.workflow.project import open_registry
+from sqlseg.workflow.viewing import sequence_tokens
 
 app = typer.Typer(
     help="The encoders, and whether they answer as published.", no_args_is_help=True, rich_markup_mode=None
@@ -18,6 +23,13 @@ app = typer.Typer(
 
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to run.")]
 NameArgument = Annotated[str | None, typer.Argument(metavar="[NAME@K]", help="One encoder; all without.")]
+
+
+class NotWritten(SqlsegError):
+    """A file that was asked for cannot be written."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be written ({error.strerror or error}).", hint="Name another file or folder.")
 
 
 def _roots(project: Path) -> list[Path]:
@@ -68,8 +80,59 @@ def verify(
                 for c in checked
             ],
         )
+    for one in checked:
+        for problem, advice in one.problems:
+            stderr.print(f"{one.ref}: {problem}.\n  {advice}", markup=False, soft_wrap=True)
     if not all(one.passed for one in checked):
         raise typer.Exit(1)
+
+
+@app.command()
+def manifest(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the model, named <name>_v<k>.")],
+    sequence: Annotated[str, typer.Option("--sequence", help="The sequence view that the model reads.")],
+    description: Annotated[str, typer.Option("--description", help="What an embedding says of a user.")] = "",
+    training_data: Annotated[str, typer.Option("--training-data", help="What it was trained on.")] = "not told",
+    license_name: Annotated[str, typer.Option("--license", help="The licence of the model.")] = "not told",
+    max_length: Annotated[int, typer.Option("--max-length", min=1, help="Tokens of a user at most.")] = 64,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="How far answers elsewhere may lie apart.")] = 1e-5,
+    model: Annotated[str, typer.Option("--model", help="The model's file in the folder.")] = "model.onnx",
+    replace: Annotated[bool, typer.Option("--replace", help="Write over the manifest that is there.")] = False,
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Write the manifest of an encoder of your own: its signature, SHA-256, and answers to replay elsewhere."""
+    view = open_registry(project).registry.view("sequences", sequence)
+    columns = [column.name for column in view.columns if column.name not in ("user_id", "position")]
+    name, version = folder_ref(folder)
+    about = About(description or f"{name}, an encoder of our own.", training_data, license_name, max_length, tolerance)
+    written = write_manifest(
+        folder, described_encoder(folder.resolve(), view.ref, columns, about, model), replace=replace
+    )
+    if json:
+        print_json({"encoder": f"{name}@{version}", "manifest": written, "columns": columns})
+    else:
+        stdout().print(f"{written}: encoder:{name}@{version} reads {view.ref}.", markup=False, soft_wrap=True)
+
+
+@app.command()
+def tokens(
+    sequence: Annotated[str, typer.Argument(metavar="NAME@K", help="A sequence view, such as behavior@1.")],
+    output: Annotated[Path, typer.Option("--output", help="The Parquet file to write.")],
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Write what an encoder reads of every user to a Parquet file, to train an encoder of your own on."""
+    opened = open_registry(project)
+    rows = sequence_tokens(opened, opened.registry.view("sequences", sequence))
+    try:
+        pq.write_table(rows, output)
+    except OSError as error:
+        raise NotWritten(output, error) from error
+    if json:
+        print_json({"sequence": sequence, "file": output, "tokens": len(rows)})
+    else:
+        stdout().print(f"{output}: {len(rows):,} tokens.", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -37,7 +37,8 @@ def cut_batches(lengths: np.ndarray, batching: Batching) -> list[np.ndarray]:
     """
     if not len(lengths):
         return []
-    order = np.argsort(lengths, kind="stable")
+    # Sequences are short, and small integers are sorted in one pass.
+    order = np.argsort(lengths.astype(np.uint16) if int(lengths.max()) < 65_536 else lengths, kind="stable")
     sizes, counts = np.unique(lengths, return_counts=True)
     batches: list[np.ndarray] = []
     start = 0

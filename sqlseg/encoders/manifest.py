@@ -47,7 +47,8 @@ class DamagedEncoder(SqlsegError):
     def __init__(self, path: Path, expected: str, found: str) -> None:
         super().__init__(
             f"{path} is damaged or was exchanged: its SHA-256 is {found}, its manifest says {expected}.",
-            hint="Restore the file. A retrained model is a new version with a folder of its own.",
+            hint="Restore the file. A retrained model is a new version with a folder of its own; while nothing uses it "
+            "yet, `sqlseg encoders manifest --replace` describes the new file.",
         )
 
 
@@ -218,6 +219,14 @@ def load_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise BadManifest(path, key, first["msg"].removeprefix("Value error, ")) from error
+
+
+def folder_ref(folder: Path) -> tuple[str, int]:
+    """Return name and version of an encoder by its folder, <name>_v<k>. Raises BadManifest for other names."""
+    named = _FOLDER_NAME.match(folder.resolve().name)
+    if named is None:
+        raise BadManifest(folder / "manifest.json", "name", "the folder must be called <name>_v<k>, such as habits_v1")
+    return named["name"], int(named["version"])
 
 
 def find_encoders(roots: Sequence[Path]) -> dict[str, Encoder]:

@@ -16,6 +16,7 @@ import onnxruntime
 
 from sqlseg.encoders.batching import ON_CPU, ON_GPU, Batching
 from sqlseg.encoders.manifest import Encoder, Tensor, check_model_file
+from sqlseg.encoders.onnxfile import check_one_file
 from sqlseg.errors import SqlsegError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -174,7 +175,11 @@ def _preload() -> None:
 
 
 def started(path: Path, providers: list[str]) -> onnxruntime.InferenceSession:
-    """Return a session of one thread for a model file; raises EncoderNotRunnable with ONNX Runtime's reason."""
+    """Return a session of one thread for a model file.
+
+    Raises NotOneFile, or EncoderNotRunnable with ONNX Runtime's reason.
+    """
+    check_one_file(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -186,7 +191,12 @@ def started(path: Path, providers: list[str]) -> onnxruntime.InferenceSession:
             str(path), options, [_OPTIONS.get(one, one) for one in providers], enable_fallback=0
         )
     except Exception as error:  # ONNX Runtime's exceptions share no other base
-        raise EncoderNotRunnable(path, _told(error)) from error
+        told = _told(error)
+        if "is not a registered function/op" in told:
+            raise EncoderNotRunnable(
+                path, f"it uses an operator that is not part of ONNX ({told})", _OPERATORS
+            ) from error
+        raise EncoderNotRunnable(path, told) from error
     finally:
         onnxruntime.set_default_logger_severity(_ERRORS)
 
@@ -196,6 +206,8 @@ def _told(error: Exception) -> str:
     told = " ".join(str(error).split())
     return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", told).rstrip(".")
 
+
+_OPERATORS = "Export it with the operators of ONNX alone, or with an older opset where the operator is a newer one."
 
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
@@ -212,11 +224,26 @@ def signature(session: onnxruntime.InferenceSession) -> dict[str, tuple[str, tup
 
 
 def check_signature(path: Path, session: onnxruntime.InferenceSession, tensors: Iterable[Tensor]) -> None:
-    """Raise EncoderNotRunnable unless the model takes and gives exactly these tensors."""
-    expected = {
-        tensor.name: (tensor.dtype, tuple(size if isinstance(size, int) else None for size in tensor.shape))
-        for tensor in tensors
-    }
+    """Raise EncoderNotRunnable unless the model takes and gives exactly these tensors, as far as it says.
+
+    A size that the model leaves open may be fixed by the manifest, whose golden rows show it, but not the reverse.
+    """
+    expected = {tensor.name: tensor for tensor in tensors}
     found = signature(session)
-    if found != expected:
-        raise EncoderNotRunnable(path, f"it takes and gives {found}, the manifest says {expected}")
+    for name in (*expected, *found):
+        if name not in found:
+            told = f"the manifest names {name!r}, the model has {', '.join(map(repr, found))}"
+        elif name not in expected:
+            told = f"the model has {name!r}, of which the manifest says nothing"
+        else:
+            (kind, sizes), tensor = found[name], expected[name]
+            wanted = tuple(size if isinstance(size, int) else None for size in tensor.shape)
+            fits = len(sizes) == len(wanted) and all(a is None or a == b for a, b in zip(sizes, wanted, strict=True))
+            if kind == tensor.dtype and fits:
+                continue
+            given = f"{kind}[{', '.join('any' if size is None else str(size) for size in sizes)}]"
+            asked = f"{tensor.dtype}[{', '.join(str(size) for size in tensor.shape)}]"
+            told = f"{name!r} is {given} in the model and {asked} in the manifest"
+        raise EncoderNotRunnable(
+            path, told, "Correct the manifest, or write it anew with `sqlseg encoders manifest --replace`."
+        )

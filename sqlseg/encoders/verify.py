@@ -4,10 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sqlseg.encoders.batching import encode_ragged
+from sqlseg.encoders.batching import Batching, encode_ragged, pad_right
 from sqlseg.encoders.forecasting import open_forecaster
 from sqlseg.encoders.manifest import Encoder
-from sqlseg.encoders.session import Device, EncoderSession, open_session
+from sqlseg.encoders.session import CPU, Device, EncoderSession, open_session
+
+GPU_COSINE = 1e-3
+"""How far embeddings of the CPU and a GPU may lie apart, as a cosine distance."""
+
+PADDING = (
+    "Let the model use its second input, the number of real tokens: mask what lies behind, divide sums by that number, "
+    "and take the last real state of a recurrent layer instead of the last one."
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Verification:
     tolerance: float
     forecasts: str | None = None
     forecast_difference: float | None = None
+    cosine_distance: float = 0.0
+    padding_difference: float = 0.0
 
     @property
     def largest_difference(self) -> float:
@@ -36,8 +46,31 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every answer lies within the tolerance."""
-        return self.largest_difference <= self.tolerance
+        """Whether every answer lies within the tolerance, or on a GPU, which adds up otherwise, within GPU_COSINE."""
+        return not self.problems
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong, and what to do about it."""
+        found = []
+        if self.provider != CPU:
+            if not self.cosine_distance <= GPU_COSINE:
+                told = (
+                    f"embeddings on {self.provider} are {self.cosine_distance:.1e} away in cosine, over {GPU_COSINE:g}"
+                )
+                found.append((told, 'Set device = "cpu" for this encoder.'))
+        elif not self.largest_difference <= self.tolerance:
+            found.append(
+                (
+                    f"answers differ from the golden rows by up to {self.largest_difference:.1e}, over the manifest's "
+                    f"{self.tolerance:g}",
+                    "If the model was exported anew, its manifest is an older one: give it a new version, or while "
+                    "nothing uses it yet, run `sqlseg encoders manifest --replace`.",
+                )
+            )
+        if not self.padding_difference <= max(self.tolerance, 0.0 if self.provider == CPU else GPU_COSINE):
+            found.append((f"padding to the right changes an answer by {self.padding_difference:.1e}", PADDING))
+        return found
 
 
 def verify_encoder(encoder: Encoder, device: Device = "auto") -> Verification:
@@ -49,6 +82,8 @@ def verify_encoder(encoder: Encoder, device: Device = "auto") -> Verification:
     offsets = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])])
     found = encode_ragged(np.concatenate(sequences), offsets, session.run, described.dimensions)
     published = np.array([row.embedding for row in described.golden.rows])
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(published, axis=1)
+    cosine = (found * published).sum(axis=1) / np.where(lengths > 0, lengths, 1.0)
 
     def shown(name: str, dtype: str, shape: tuple[int | str, ...]) -> str:
         return f"{name} {dtype}[{', '.join(str(size) for size in shape)}]"
@@ -67,7 +102,19 @@ def verify_encoder(encoder: Encoder, device: Device = "auto") -> Verification:
         tolerance=described.golden.tolerance,
         forecasts=None if told is None else shown(told.output.name, told.output.dtype, told.output.shape),
         forecast_difference=None if told is None else _forecast_difference(session, sequences),
+        cosine_distance=float(np.where(lengths > 0, 1 - cosine, 0.0).max()),
+        padding_difference=padding_difference(session, sequences),
     )
+
+
+def padding_difference(session: EncoderSession, sequences: list[np.ndarray]) -> float:
+    """Return by how much an embedding changes at most when zeros are padded to the right of its sequence."""
+    offsets = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])])
+    lengths = np.diff(offsets)
+    values = np.concatenate(sequences)
+    alone = encode_ragged(values, offsets, session.run, session.encoder.manifest.dimensions, Batching(1, 0))
+    together = session.run(pad_right(values, offsets[:-1], lengths), lengths)
+    return float(np.abs(alone - together).max())
 
 
 def _forecast_difference(session: EncoderSession, sequences: list[np.ndarray]) -> float:

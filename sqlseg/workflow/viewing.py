@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
+
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.features.binding import bound_sql, every_user_sql
@@ -47,6 +49,15 @@ def pasteable_sql(project: Project, view: View) -> str:
     with open_warehouse(project) as engine:
         as_of, local_as_of = _moment_of_last(engine, project)
     return every_user_sql(view, as_of, local_as_of)
+
+
+def sequence_tokens(project: Project, view: View) -> pa.Table:
+    """Return the rows of a sequence view over the events of the last refresh, in order. Raises NoRefreshYet."""
+    if not project.settings.warehouse.path.is_file():
+        raise NoRefreshYet(project)
+    with open_warehouse(project) as engine:
+        as_of, local_as_of = _moment_of_last(engine, project)
+        return engine.table(f"select * from ({bound_sql(view, as_of, local_as_of)}) order by user_id, position")
 
 
 def check_views(directory: Path) -> list[CheckResult]:

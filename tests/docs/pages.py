@@ -5,6 +5,8 @@ A comment above a block says what to do with it:
 - `<!-- skip: reason -->` leaves it out,
 - `<!-- file: sql/features/x__v1.sql -->` writes it to that file of the project,
 - `<!-- setting: inputs -->` puts it in the place of the line of sqlseg.toml that sets this key,
+- `<!-- with: module -->` and `<!-- setting-with: module key -->` leave it out where that Python module is missing, and
+  say so in `left_out`,
 - `<!-- refused: words -->` holds a feature view that must be refused with these words.
 
 Other ```sh blocks are run, and ```sql blocks are asked of the published file.
@@ -17,7 +19,8 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
 
@@ -42,7 +45,8 @@ NOT_RUN = (
 """How commands begin that set up a machine."""
 
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<do>skip|file|setting|refused): (?P<with>.+?) -->\n\n?)?^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    r"(?:^<!-- (?P<do>skip|file|setting-with|setting|refused|with): (?P<with>.+?) -->\n\n?)?"
+    r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 _OF_DEMO = re.compile(r"\b(sqlseg|make) demo\b|(--project|-p) demo\b|\bdemo/")
@@ -92,6 +96,7 @@ class Reader:
     folder: Path
     words: dict[str, str] = field(default_factory=dict)
     printed: str = ""
+    left_out: set[str] = field(default_factory=set)
 
     def follow(self, page: Path, *, demo: bool = False) -> None:
         """Do what a page says; with `demo` the blocks on the demo's project only, without it all others."""
@@ -100,6 +105,12 @@ class Reader:
                 self._do(block)
 
     def _do(self, block: Block) -> None:
+        if block.do in ("with", "setting-with"):
+            module, _, key = block.argument.partition(" ")
+            if find_spec(module) is None:
+                self.left_out.add(module)
+                return
+            block = replace(block, do=None if block.do == "with" else "setting", argument=key)
         if block.do == "file":
             path = self.folder / block.argument
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +143,7 @@ class Reader:
             assert code == 0, f"{where}: {command} exits with {code}\n{out}{err}"
             self.printed += out
         else:
+            command = re.sub(r"^python ", f"{shlex.quote(sys.executable)} ", command)
             done = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{where}: {command} exits with {done.returncode}\n{done.stdout}{done.stderr}"
             self.printed += done.stdout

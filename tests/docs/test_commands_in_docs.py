@@ -12,8 +12,8 @@ from sqlseg.synth.writer import write_synthetic_events
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-GETTING_STARTED, FEATURE_VIEWS, BI, CONTENT = (
-    ROOT / "docs" / f"{name}.md" for name in ("getting-started", "feature-views", "bi", "content")
+GETTING_STARTED, FEATURE_VIEWS, BI, CONTENT, ENCODERS = (
+    ROOT / "docs" / f"{name}.md" for name in ("getting-started", "feature-views", "bi", "content", "encoders")
 )
 USER = "u0000000"
 
@@ -86,6 +86,23 @@ def test_everything_published_is_documented(shop):
 
 def test_charts_for_bi_tools(shop):
     Reader(shop.folder).follow(BI)
+
+
+def test_encoders(tmp_path):
+    """In a project of its own, since the page changes what the segments are found by."""
+    write_synthetic_events(tmp_path / "orders.parquet", 80, 3_000, 1)
+    reader = Reader(tmp_path)
+    reader.run("sqlseg init shop --events orders.parquet", "before")
+    reader.run("cd shop", "before")
+    reader.follow(ENCODERS)
+    if "skl2onnx" not in reader.left_out:
+        assert "encoder:baskets@1 reads baskets@1" in reader.printed
+        used = reader.query("select inputs from segments.segmentation where kind = 'cluster'", "")
+        assert "encoder:baskets@1" in used[0][0]
+    if "torch" not in reader.left_out:
+        assert "encoder:habits@1 reads baskets@1" in reader.printed
+    if reader.left_out:
+        pytest.skip(f"The rest of the page works; not installed here: {', '.join(sorted(reader.left_out))}")
 
 
 def test_readme(tmp_path):

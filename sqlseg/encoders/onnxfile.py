@@ -1,0 +1,103 @@
+"""Looks into an ONNX file, without the onnx package, for what would make it more than that one file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlseg.errors import SqlsegError
+
+LARGEST = 2 * 1024**3 - 1
+"""What a protobuf file can hold, in bytes."""
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+# Which fields of a message of onnx.proto3 lead to tensors, and to what: by message and field number.
+_LEADS = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
+}
+
+
+class NotOneFile(SqlsegError):
+    """A model file is not an ONNX model that is whole in itself."""
+
+    def __init__(self, path: Path, problem: str, hint: str) -> None:
+        super().__init__(f"{path} {problem}.", hint=hint)
+
+
+def check_one_file(path: Path) -> None:
+    """Raise NotOneFile where the file is empty, a placeholder, no ONNX model, too large, or refers to other files."""
+    try:
+        size = path.stat().st_size
+        head = path.open("rb").read(64) if size else b""
+    except OSError as error:
+        raise NotOneFile(path, f"cannot be read ({error.strerror or error})", "Put the model there.") from error
+    if not size:
+        raise NotOneFile(path, "is empty", "Export the model again.")
+    if head.startswith(b"version https://git-lfs"):
+        raise NotOneFile(path, "is a placeholder of Git LFS, not the model", "Run `git lfs pull`.")
+    if size > LARGEST:
+        raise NotOneFile(path, f"has {size:,} bytes; an ONNX file holds {LARGEST:,} at most", "Use a smaller model.")
+    try:
+        elsewhere = sorted(set(external_files(path.read_bytes())))
+    except (IndexError, UnicodeDecodeError, ValueError) as error:
+        raise NotOneFile(path, "is no ONNX model, or cut short", "Export the model again.") from error
+    if elsewhere:
+        raise NotOneFile(
+            path,
+            f"keeps weights in other files, which its SHA-256 does not cover: {', '.join(elsewhere)}",
+            "Export it as one file: torch.onnx.export(..., external_data=False), or onnx.save(onnx.load(path), path, "
+            "save_as_external_data=False).",
+        )
+
+
+def external_files(model: bytes) -> Iterator[str]:
+    """Yield the location of each tensor of a serialized model that lies in another file.
+
+    Raises ValueError or IndexError where the bytes are no such message.
+    """
+    return _locations(memoryview(model), "model")
+
+
+def _locations(message: memoryview, kind: str) -> Iterator[str]:
+    for field, value in _fields(message):
+        lead = _LEADS[kind].get(field)
+        if lead == "entry":
+            entry = dict(_fields(value))
+            if bytes(entry.get(1, b"")) == b"location":
+                yield bytes(entry[2]).decode()
+        elif lead is not None:
+            yield from _locations(value, lead)
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield number and content of the fields that have a length; numbers are passed over."""
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        if key & 7 == _VARINT:
+            _, place = _varint(message, place)
+        elif key & 7 == _BYTES:
+            length, place = _varint(message, place)
+            if place + length > len(message):
+                raise ValueError("a field is longer than its message")
+            yield key >> 3, message[place : place + length]
+            place += length
+        elif key & 7 in (_FIXED64, _FIXED32):
+            place += 8 if key & 7 == _FIXED64 else 4
+        else:
+            raise ValueError(f"no such type of field: {key & 7}")
+
+
+def _varint(message: memoryview, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return value, place
