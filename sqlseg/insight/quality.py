@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sqlseg.segments.algorithms import one_thread
 from sqlseg.segments.assignment import Assignment
 from sqlseg.segments.blocks import Block, user_count
+from sqlseg.segments.clustering import one_thread
 from sqlseg.segments.measures import (
     block_shares,
     calinski_harabasz,

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sqlseg.segments.algorithms import Algorithm, one_thread
-from sqlseg.segments.assignment import assign
 from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.segments.clustering import Algorithm, different_users, one_thread
 from sqlseg.segments.measures import (
     adjusted_rand_index,
     calinski_harabasz,
@@ -84,7 +83,7 @@ def choose_k(
     Fewer than ten users a segment are not divided further, whatever `k_min` says; the notes say so.
     """
     users = X.shape[0]
-    different = _different_users(X, at_most=k_max)
+    different = different_users(X, at_most=k_max)
     most = max(1, min(users // USERS_PER_SEGMENT, different))
     if most < k_min:
         few = (
@@ -141,7 +140,7 @@ def _trial(
     recurrences, agreements = [], []
     for number, rows in enumerate(resamples, start=1):
         refit = algorithm(sample[rows], k, seed=seed + number, starts=_REFIT_STARTS)
-        labels = assign(sample, refit.centers).labels
+        labels = refit.shape.place(sample).labels
         shared = contingency(reference.labels, labels, found, refit.centers.shape[0])
         recurrences.append(jaccard(shared).max(axis=1))
         agreements.append(adjusted_rand_index(shared))
@@ -163,15 +162,6 @@ def _trial(
         two_largest_share=float(shares[-2:].sum()),
     )
     return trial, reference.centers
-
-
-def _different_users(X: FloatArray, at_most: int) -> int:
-    """Return the number of different rows, counting no further than needed."""
-    for rows in (1_000, X.shape[0]):
-        different = len(np.unique(X[:rows], axis=0)) if X.shape[1] else min(1, X.shape[0])
-        if different >= at_most:
-            break
-    return different
 
 
 def _six_digits(value: float | None) -> float | None:

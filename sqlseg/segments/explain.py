@@ -77,7 +77,7 @@ def user_reasons(model: ClusterModel, blocks: Sequence[Block], assignment: Assig
     centers = model.center_matrix
     for start in range(0, user_count(blocks) if features else 0, _USERS_AT_ONCE):
         rows = slice(start, start + _USERS_AT_ONCE)
-        some = [Block(block.name, block.kind, block.columns, block.values[rows]) for block in blocks]
+        some = [block.take(rows) for block in blocks]
         X = model.preprocessing.transform(some)
         found = _split(X, assignment.labels[rows], assignment.runner_up[rows], centers, starts)
         order = np.argsort(-found, axis=1, kind="stable")[:, :count]

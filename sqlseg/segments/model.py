@@ -8,14 +8,16 @@ from typing import Any, Literal
 import numpy as np
 
 from sqlseg.errors import SqlsegError
-from sqlseg.segments.algorithms import Algorithm, Clustering, algorithm, one_thread
-from sqlseg.segments.assignment import Assignment, assign
+from sqlseg.segments.algorithms import FINDS_THE_NUMBER, algorithm, bridge_agreement
+from sqlseg.segments.assignment import Assignment
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
 from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Trial, choose_k
+from sqlseg.segments.clustering import Algorithm, Clustering, one_thread
 from sqlseg.segments.content import ContentProjection
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
 from sqlseg.segments.preprocessing import EmbeddingProjection, FeatureScaling, Preprocessing, fit_preprocessing
 from sqlseg.segments.refit import far_distance
+from sqlseg.segments.shapes import Centroids, Mixture, Representatives, Shape, concatenated
 from sqlseg.settings import DriftLimits
 
 FIT_USERS = 200_000
@@ -40,13 +42,16 @@ class FitSettings:
             raise SqlsegError(f"k must be 'auto' or a number of 1 or more, got {self.k}.")
         if not 1 <= self.k_min <= self.k_max:
             raise SqlsegError(f"k_min and k_max must be 1 or more, in order, got {self.k_min} and {self.k_max}.")
+        if self.algorithm in FINDS_THE_NUMBER and self.k != "auto":
+            raise SqlsegError(f"{self.algorithm} finds the number of segments itself, so k must be 'auto'.")
 
 
 @dataclass(frozen=True)
 class ClusterModel:
     """Preprocessing, centroids in its space (k x inputs), and the permanent id of each; deciles for drift.
 
-    `segment_ids` is empty until the clusters have been matched with the segments there were.
+    `segment_ids` is empty until the clusters have been matched with the segments there were. `placement` is None
+    where the nearest centroid decides; else it decides, and the centroids only tell where the segments lie.
     """
 
     algorithm: str
@@ -58,6 +63,18 @@ class ClusterModel:
     segment_ids: tuple[str, ...] = ()
     far_distance: float | None = None
     """Beyond it a user is far from every segment; unknown of models of the first release."""
+    placement: Mixture | Representatives | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """What places users."""
+        return self.placement or Centroids(self.center_matrix)
+
+    @property
+    def noise_id(self) -> str | None:
+        """The id of the segment of users who are unlike all others, where there is one."""
+        noise = self.placement.noise if isinstance(self.placement, Representatives) else None
+        return self.segment_ids[noise] if noise is not None and self.segment_ids else None
 
     @property
     def center_matrix(self) -> FloatArray:
@@ -66,22 +83,13 @@ class ClusterModel:
 
     def score(self, blocks: Sequence[Block]) -> Assignment:
         """Return the segment of each user, by position in `segment_ids`; a part of the users at a time."""
-        users, centers = user_count(blocks), self.center_matrix
+        users, shape = user_count(blocks), self.shape
         parts = []
         for start in range(0, users, _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
             some = [block.take(rows) for block in blocks]
-            parts.append(assign(self.preprocessing.transform(some), centers))
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return assign(np.empty((0, centers.shape[1])), centers)
-        return Assignment(
-            np.concatenate([part.labels for part in parts]),
-            np.concatenate([part.distance for part in parts]),
-            np.concatenate([part.runner_up for part in parts]),
-            np.concatenate([part.confidence for part in parts]),
-        )
+            parts.append(shape.place(self.preprocessing.transform(some)))
+        return concatenated(parts or [shape.place(np.empty((0, len(self.preprocessing.inputs))))])
 
     def drift(self, blocks: Sequence[Block], limits: DriftLimits | None = None) -> tuple[Drift, ...]:
         """Return how far each input of these users is from the users of the fit, one row a feature."""
@@ -105,7 +113,7 @@ class ClusterModel:
 
     def to_json(self) -> str:
         """Return the model as JSON text; `from_json` gives back exactly this model."""
-        data = {
+        data: dict[str, Any] = {
             "format": _FORMAT,
             "algorithm": self.algorithm,
             "preprocessing": self.preprocessing.to_dict(),
@@ -116,6 +124,10 @@ class ClusterModel:
             "segment_ids": self.segment_ids,
             "far_distance": self.far_distance,
         }
+        if isinstance(self.placement, Mixture):
+            data["mixture"] = self.placement.to_dict()
+        elif isinstance(self.placement, Representatives):
+            data["representatives"] = self.placement.to_dict()
         return json.dumps(data, allow_nan=False)
 
     @classmethod
@@ -136,17 +148,29 @@ class ClusterModel:
             fit_user_count=data["fit_user_count"],
             segment_ids=tuple(data["segment_ids"]),
             far_distance=data.get("far_distance"),
+            placement=_placement(data),
         )
+
+
+def noise_id(text: str) -> str | None:
+    """Return the segment of users unlike all others in a stored model of any kind, where it has one."""
+    data = json.loads(text)
+    noise = data.get("representatives", {}).get("noise")
+    return None if noise is None else data["segment_ids"][noise]
 
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """A fitted model, where it puts the users, the numbers of segments that were tried, and what to know of it."""
+    """A fitted model, where it puts the users, the numbers of segments that were tried, and what to know of it.
+
+    `bridge_agreement` is what representatives keep of the algorithm's own division, None where it needs none.
+    """
 
     model: ClusterModel
     assignment: Assignment
     tried: tuple[Trial, ...]
     notes: tuple[str, ...]
+    bridge_agreement: float | None = None
 
 
 def fit_cluster_model(
@@ -175,23 +199,14 @@ def fit_cluster_model(
         preprocessing = fit_preprocessing(some, settings.weights)
         X = preprocessing.transform(some)
         notes.extend(f"{dropped.column} is not used: {dropped.reason}." for dropped in preprocessing.dropped)
-        tried: tuple[Trial, ...] = ()
-        begin = None
-        if settings.k == "auto":
-            choice = choose_k(
-                X, fit, k_min=settings.k_min, k_max=settings.k_max, seed=settings.seed, previous_k=_count(previous)
+        found, tried, said = _segments(X, fit, settings, previous)
+        notes.extend(said)
+        agreement = bridge_agreement(settings.algorithm, X, found, settings.seed)
+        if agreement is not None:
+            notes.append(
+                f"{settings.algorithm} on a sample and the segments of its users agree to {agreement:.2f} "
+                "(adjusted Rand index; 1 is no loss)."
             )
-            k, begin, tried = choice.k, choice.centers, choice.trials
-            notes.extend(choice.notes)
-        else:
-            k = settings.k
-        found = fit(X, k, seed=settings.seed, initial_centers=begin)
-        found = _nearer_to_previous(X, found, fit, previous, settings.seed)
-        if settings.k == "auto":
-            found, merged = _without_crumbs(X, found, fit, settings.seed)
-            notes.extend(merged)
-        elif found.centers.shape[0] < k:
-            notes.append(f"{k} segments were asked for, but the users form {found.centers.shape[0]} only.")
         references = tuple(reference(name, values) for (name, _), values in _drift_columns(preprocessing, some).items())
     model = ClusterModel(
         algorithm=settings.algorithm,
@@ -200,10 +215,44 @@ def fit_cluster_model(
         references=references,
         seed=settings.seed,
         fit_user_count=len(X),
+        placement=None if isinstance(found.shape, Centroids) else found.shape,
     )
     assignment = model.score(blocks)
     model = replace(model, far_distance=far_distance(assignment.distance))
-    return FitResult(model, assignment, tried, tuple(notes))
+    return FitResult(model, assignment, tried, tuple(notes), agreement)
+
+
+def _segments(
+    X: FloatArray, fit: Algorithm, settings: FitSettings, previous: IntArray | None
+) -> tuple[Clustering, tuple[Trial, ...], list[str]]:
+    if settings.algorithm in FINDS_THE_NUMBER:
+        found = fit(X, settings.k_max, seed=settings.seed)
+        return found, (), list(found.notes)
+    notes: list[str] = []
+    tried: tuple[Trial, ...] = ()
+    begin = None
+    if settings.k == "auto":
+        choice = choose_k(
+            X, fit, k_min=settings.k_min, k_max=settings.k_max, seed=settings.seed, previous_k=_count(previous)
+        )
+        k, begin, tried = choice.k, choice.centers, choice.trials
+        notes.extend(choice.notes)
+    else:
+        k = settings.k
+    found = fit(X, k, seed=settings.seed, initial_centers=begin)
+    found = _nearer_to_previous(X, found, fit, previous, settings.seed)
+    if settings.k == "auto":
+        found, merged = _without_crumbs(X, found, fit, settings.seed)
+        notes.extend(merged)
+    elif found.centers.shape[0] < k:
+        notes.append(f"{k} segments were asked for, but the users form {found.centers.shape[0]} only.")
+    return found, tried, [*notes, *found.notes]
+
+
+def _placement(data: Mapping[str, Any]) -> Mixture | Representatives | None:
+    if "mixture" in data:
+        return Mixture.from_dict(data["mixture"])
+    return Representatives.from_dict(data["representatives"]) if "representatives" in data else None
 
 
 def _count(previous: IntArray | None) -> int | None:

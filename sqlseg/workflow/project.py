@@ -10,6 +10,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.registry import Registry
 from sqlseg.features.view import View
 from sqlseg.resources import resource_root
+from sqlseg.segments.algorithms import ALGORITHMS, FINDS_THE_NUMBER
 from sqlseg.settings import (
     FILE_NAME,
     ClusterSegmentation,
@@ -17,7 +18,9 @@ from sqlseg.settings import (
     Settings,
     load_settings,
     parse_settings,
+    setting_problem,
 )
+from sqlseg.settings.values import nearest
 
 _NO_PROJECT = '[project]\nname = "none"\n'
 
@@ -181,5 +184,21 @@ def open_project(directory: Path) -> Project:
     roots = [resource_root("onnx_models"), settings.directory / "onnx_models"]
     encoders = tuple(load_encoder(ref, roots) for ref in sorted(refs))
     project = Project(settings, registry, encoders)
+    _check_algorithms(settings)
     project.computed_views()  # every reference is looked up before any work begins
     return project
+
+
+def _check_algorithms(settings: Settings) -> None:
+    """Raise InvalidSettings, which names the line, for an algorithm that does not exist or takes no number."""
+    for name, segmentation in settings.segmentations.items():
+        if not isinstance(segmentation, ClusterSegmentation):
+            continue
+        given = segmentation.algorithm
+        if given not in ALGORITHMS:
+            known = ", ".join(f'"{one}"' for one in ALGORITHMS)
+            message = f"there is no algorithm {given!r}{nearest(given, ALGORITHMS)}; it must be one of {known}"
+            raise setting_problem(settings, ("segmentations", name, "algorithm"), message)
+        if given in FINDS_THE_NUMBER and segmentation.k != "auto":
+            message = f'must be "auto" with {given}, which finds the number of segments itself, got {segmentation.k}'
+            raise setting_problem(settings, ("segmentations", name, "k"), message)

@@ -19,13 +19,16 @@ from sqlseg.segments.blocks import Block, IntArray
 from sqlseg.segments.choice_of_k import Trial
 from sqlseg.segments.explain import UserReasons, user_reasons
 from sqlseg.segments.identity import Lineage, match_segments, next_segment_number
-from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model
+from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model, noise_id
 from sqlseg.segments.refit import Evidence
+from sqlseg.segments.shapes import Representatives
 from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation
 from sqlseg.workflow.project import Project
 
 UNASSIGNED = "Unassigned"
 """The segment of users that a rule says nothing about."""
+UNLIKE_OTHERS = "Unlike the others"
+"""The segment of users whom a clustering by density puts in no cluster."""
 
 
 class RuleFailed(SqlsegError):
@@ -37,8 +40,8 @@ class Placed:
     """Where a segmentation puts its users. Arrays have one row a user, all in the same order.
 
     `segment_ids` are the segments in use; `labels` and `runner_up` (-1 for none) number them. `names` holds the
-    names that a rule gives; those of clusters are made from their profile. `model` is None for rules. `evidence` is
-    what speaks for another fit, where users were placed by an earlier one.
+    names that a rule gives, and that of users unlike all others; those of clusters are made from their profile.
+    `model` is None for rules. `evidence` is what speaks for another fit, where users were placed by an earlier one.
     """
 
     segment_ids: tuple[str, ...]
@@ -138,6 +141,7 @@ def fit_segments(
         ),
         previous_labels if old_ids else None,
     )
+    noise = result.model.placement.noise if isinstance(result.model.placement, Representatives) else None
     matching = match_segments(
         name,
         np.array(list(previous), dtype=object),
@@ -148,6 +152,7 @@ def fit_segments(
         next_number=next_segment_number(name, segment_ids_ever(engine, name)),
         live_ids=live_segments(engine, name),
         **_centers(old_model, blocks, result.assignment.labels, len(result.model.centers)),
+        same=None if noise is None else (_noise_so_far(engine, name), noise),
     )
     model = result.model.with_segment_ids(matching.segment_ids)
     stability = next((t.stability for t in result.tried if t.k == len(model.centers)), None)
@@ -156,7 +161,7 @@ def fit_segments(
         model,
         result.assignment,
         reasons=user_reasons(model, blocks, result.assignment),
-        metrics={**metrics, **_tried(result.tried)},
+        metrics={**metrics, **_tried(result.tried), **_bridged(result.bridge_agreement)},
         lineage=matching.lineage,
         notes=result.notes,
     )
@@ -202,9 +207,22 @@ def _placed(model: ClusterModel, assignment: Assignment, **rest: Any) -> Placed:
         assignment.distance,
         assignment.confidence,
         model,
-        {},
+        {} if model.noise_id is None else {model.noise_id: UNLIKE_OTHERS},
         **rest,
     )
+
+
+def _bridged(agreement: float | None) -> dict[str, float]:
+    return {} if agreement is None else {"bridge_agreement": agreement}
+
+
+def _noise_so_far(engine: Engine, segmentation: str) -> str | None:
+    """Return the segment of users unlike all others in the model before, where it had one."""
+    text = engine.value(
+        "select max_by(parameters, model_version) from segments.model where segmentation = $name",
+        {"name": segmentation},
+    )
+    return None if text is None else noise_id(text)
 
 
 def _tried(trials: Sequence[Trial]) -> dict[str, float]:
