@@ -26,6 +26,7 @@ from sqlseg.names import EVENT_COLUMNS, KNOWN_EVENT_TYPES, PUBLISHED_TABLES, WAR
 from sqlseg.resources import resource_root, sql_text
 from sqlseg.segments.algorithms import ALGORITHMS
 from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation, Settings
+from sqlseg.workflow.live import LIVE_COLUMNS
 
 DOCS = Path(__file__).resolve().parent
 COMMAND = "python docs/generate.py"
@@ -301,6 +302,18 @@ def _views_over_users() -> list[str]:
                 ("`confidence`", "DOUBLE", "0 to 1: how clearly the user belongs to the segment."),
                 ("`member_since`", "TIMESTAMP", "When the current stay began (UTC)."),
                 ("`<view>__<column>`", "a number", "Each numeric feature, such as `rfm__recency_days`."),
+            ],
+        ),
+        "## `segments.<segmentation>_live`\n",
+        "A view, for each segmentation of kind cluster whose inputs are all features: every user, placed by the model "
+        "in use from the features as they stand at the time of the question. It needs no Python, and gives the rows of "
+        "`segments.membership` as long as the features are those of the refresh. "
+        "[Scoring in SQL](../segments.md#scoring-in-sql) says more.\n",
+        _table(
+            ("column", "type", "meaning"),
+            [
+                (f"`{name}`", "DOUBLE" if name in ("distance", "confidence") else "VARCHAR", meaning)
+                for name, meaning in LIVE_COLUMNS.items()
             ],
         ),
         "## `features.<name>_v<k>` and `features.<name>`\n",

@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 import sqlglot
 from sqlglot import Token, TokenType, exp
-from sqlglot.errors import ParseError, TokenError
+from sqlglot.errors import ErrorLevel, ParseError, TokenError
 
 from sqlseg.errors import SqlsegError
 
@@ -83,13 +83,13 @@ def parse_select(text: str, path: PurePath | str = "<sql>") -> exp.Query:
     return tree
 
 
-def to_sql(tree: exp.Expr, pretty: bool = True) -> str:
-    """Return a tree as DuckDB SQL, without comments.
+def to_sql(tree: exp.Expr, pretty: bool = True, dialect: str = DIALECT) -> str:
+    """Return a tree as SQL of DuckDB or another dialect that sqlglot knows, without comments.
 
     >>> to_sql(parse_select("select a+1 as b from t -- why"), pretty=False)
     'SELECT a + 1 AS b FROM t'
     """
-    return tree.sql(dialect=DIALECT, pretty=pretty, comments=False)
+    return tree.sql(dialect=dialect, pretty=pretty, comments=False, unsupported_level=ErrorLevel.RAISE)
 
 
 def fingerprint(tree: exp.Expr) -> str:

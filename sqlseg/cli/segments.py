@@ -1,5 +1,6 @@
 """`sqlseg segments`: what the segments are, why a user is in one, and what people call them."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,10 +10,17 @@ from rich.markup import escape
 
 from sqlseg.cli.console import JsonOption, ProjectOption, Terminal, print_json, print_table, printable, stdout
 from sqlseg.cli.overview import print_overview
+from sqlseg.segments.scoring_sql import Dialect
 from sqlseg.settings import load_settings
 from sqlseg.workflow.comparing import Descent, Difference, difference
 from sqlseg.workflow.project import open_project
-from sqlseg.workflow.reading import UserInSegmentation, explain_user, segment_overview, segmentation_sheet
+from sqlseg.workflow.reading import (
+    UserInSegmentation,
+    explain_user,
+    segment_overview,
+    segmentation_sheet,
+    segmentation_sql,
+)
 from sqlseg.workflow.renaming import rename_segment
 from sqlseg.workflow.warehouse import open_warehouse
 
@@ -32,11 +40,27 @@ def list_segments(project: ProjectOption = Path(), json: JsonOption = False) -> 
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A segmentation of sqlseg.toml.")],
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print its scoring as SQL over features.*: the membership of every user.")
+    ] = False,
+    dialect: Annotated[
+        Dialect | None, typer.Option("--dialect", help="With --sql: the database to write it for. Default: duckdb.")
+    ] = None,
     project: ProjectOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Show one segmentation: its segments, what tells each apart, and how good the division is."""
-    sheet = segmentation_sheet(load_settings(project).warehouse.published, name)
+    published = load_settings(project).warehouse.published
+    if dialect is not None and not sql:
+        raise typer.BadParameter("says for which database to write SQL; add --sql.", param_hint="--dialect")
+    if sql:
+        text = segmentation_sql(published, name, dialect or "duckdb")
+        if json:
+            print_json({"segmentation": name, "dialect": dialect or "duckdb", "sql": text})
+        else:
+            sys.stdout.write(f"{text};\n")
+        return
+    sheet = segmentation_sheet(published, name)
     if json:
         print_json(
             {

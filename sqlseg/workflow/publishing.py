@@ -8,6 +8,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.publish.contents import published_relations
 from sqlseg.publish.snapshot import publish_snapshot
+from sqlseg.workflow.live import live_views
 from sqlseg.workflow.locking import lock_new_versions
 from sqlseg.workflow.narration import Stopwatch
 from sqlseg.workflow.outcome import Outcome
@@ -21,7 +22,8 @@ def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopw
     if outcome.plan.kind == "noop" and published_run(path) == _last_run_id(engine):
         return outcome
     with stopwatch.step("publish", "Publishing"):
-        publish_snapshot(engine, path, published_relations(engine, list(project.settings.segmentations)))
+        names = list(project.settings.segmentations)
+        publish_snapshot(engine, path, [*published_relations(engine, names), *live_views(engine, names)])
     update_run(engine, outcome.run_id, {"seconds": json.dumps(stopwatch.seconds), "finished_at": stopwatch.clock.now()})
     added = lock_new_versions(project)
     notes = (f"features.lock now holds {', '.join(added)}.",) if added else ()

@@ -14,8 +14,10 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.assignment import NOBODY
 from sqlseg.segments.explain import explain
 from sqlseg.segments.model import ClusterModel
+from sqlseg.segments.scoring_sql import Dialect
 from sqlseg.workflow.content import vocabulary
 from sqlseg.workflow.inputs import read_blocks, read_users
+from sqlseg.workflow.live import membership_sql
 from sqlseg.workflow.project import Project
 
 
@@ -120,6 +122,15 @@ def segmentation_sheet(path: Path, name: str, *, features: int = 5, terms: int =
         metrics,
         {segment_id: tuple(rows) for segment_id, rows in content.items()},
     )
+
+
+def segmentation_sql(path: Path, name: str, dialect: Dialect) -> str:
+    """Return the scoring of a published segmentation as SQL. Raises UnknownSegmentation or CannotCompile."""
+    with open_published(path) as reader:
+        known = [row[0] for row in reader.rows("select segmentation from segments.segmentation order by 1")]
+        if name not in known:
+            raise UnknownSegmentation(name, known)
+        return membership_sql(reader, name, dialect)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from sqlseg.errors import SqlsegError
 from sqlseg.publish.contents import published_relations
 from sqlseg.publish.snapshot import publish_snapshot
+from sqlseg.workflow.live import live_views
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.warehouse import open_warehouse
@@ -54,9 +55,10 @@ def rename_segment(project: Project, segment_id: str, text: str, narrator: Narra
                     f"update segments.{table} set segment_name = $name where segment_id = $segment_id", values
                 )
         with narrator.step("Publishing"):
+            names = list(project.settings.segmentations)
             publish_snapshot(
                 engine,
                 project.settings.warehouse.published,
-                published_relations(engine, list(project.settings.segmentations)),
+                [*published_relations(engine, names), *live_views(engine, names)],
             )
     return str(found[2]), name

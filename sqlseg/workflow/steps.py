@@ -31,6 +31,7 @@ from sqlseg.workflow.content import (
     vocabulary,
 )
 from sqlseg.workflow.inputs import Readable, read_blocks, read_readable, read_users
+from sqlseg.workflow.live import create_live_views, drop_live_view
 from sqlseg.workflow.materialise import (
     Moment,
     compute_features,
@@ -335,6 +336,7 @@ def create_public_views(work: Work) -> None:
     for view in work.plan.features():
         in_use = work.project.in_use(view.name).version == view.version
         create_public_view(work.engine, view, moment.as_of, moment.local_as_of, in_use=in_use)
+    create_live_views(work.engine, list(work.project.settings.segmentations))
 
 
 def _drop_unused(work: Work) -> None:
@@ -385,4 +387,5 @@ def remove_dropped(work: Work) -> None:
         )
         engine.execute("delete from sqlseg.model_fingerprint where segmentation = $name", {"name": name})
         engine.execute(f"drop view if exists segments.{quoted(name + '_users')}")
+        drop_live_view(engine, name)
         work.narrator.note(f"Segmentation {name!r} is no longer in sqlseg.toml: its segments are retired.")

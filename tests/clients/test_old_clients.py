@@ -27,6 +27,9 @@ QUESTIONS = {
     "versions": "select (select count(*) from features.rfm) = (select count(*) from features.rfm_v1)",
     "chart": "select segment_name, count(*), round(avg(rfm__spend), 6) from segments.behavior_users "
     "group by 1 order by 1",
+    "live": "select segment_name, count(*), round(sum(confidence), 6) from segments.plain_live group by 1 order by 1",
+    "live is the membership": "select count(*), sum((m.segment_id = l.segment_id)::int) from segments.membership as m "
+    "join segments.plain_live as l using (user_id) where m.segmentation = 'plain'",
     "daily": "select min(date), max(date), sum(orders), round(sum(revenue), 4) from segments.daily",
     "times": "select max(data_through), max(as_of), typeof(max(as_of)) from segments.run where status = 'done'",
     "json": "select json_extract_string(parameters, '$.k') is null, length(parameters) from segments.model",
@@ -40,6 +43,13 @@ QUESTIONS = {
     "comments on columns": "select schema_name, table_name, column_name, comment from duckdb_columns() "
     "where not internal order by 1, 2, column_index",
 }
+
+PLAIN = """
+[segmentations.plain]
+kind = "cluster"
+inputs = ["rfm@1", "cadence@1"]
+k = 4
+"""
 
 CLIENT = """
 import json, sys
@@ -78,6 +88,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for arguments in (["init", "shop", "--events", "events.parquet"], ["refresh", "--project", "shop"]):
         command = [sys.executable, "-c", "from sqlseg.cli.main import main; main()", *arguments]
         subprocess.run(command, cwd=place, check=True, capture_output=True)
+        if arguments[0] == "init":
+            with (place / "shop" / "sqlseg.toml").open("a", encoding="utf-8") as settings:
+                settings.write(PLAIN)
     (file,) = (place / "shop" / "published").glob("*.duckdb")
     return file
 
@@ -89,7 +102,8 @@ def expected(published: Path) -> dict[str, Any]:
 
 
 def test_the_answers_hold_something(expected: dict[str, Any]) -> None:
-    assert [row[:2] for row in expected["memberships"]] == [["behavior", 120], ["value", 120]]
+    assert [row[:2] for row in expected["memberships"]] == [["behavior", 120], ["plain", 120], ["value", 120]]
+    assert expected["live is the membership"] == [[120, 120]]
     assert expected["features"][0][0] == 120
     assert expected["times"][0][2] == "TIMESTAMP"
     assert all(comment for _, _, comment in expected["comments on tables"])
@@ -108,10 +122,13 @@ def test_answers_alike(version: str, published: Path, expected: dict[str, Any], 
     assert published.stat().st_mode & 0o222 == 0
 
 
-def test_the_file_has_no_view_and_no_key(published: Path) -> None:
+def test_the_file_has_known_views_only_and_no_key(published: Path) -> None:
     with duckdb.connect(str(published), read_only=True) as connection:
-        for listing in ("duckdb_views()", "duckdb_indexes()", "duckdb_types()", "duckdb_sequences()"):
-            condition = "where not internal" if listing in {"duckdb_views()", "duckdb_types()"} else ""
+        views = connection.execute("select schema_name, view_name from duckdb_views() where not internal").fetchall()
+        in_use = {("features", name) for schema, name in views if schema == "features" and "_v" not in name}
+        assert set(views) == {("segments", "plain_live")} | in_use and len(in_use) >= 10
+        for listing in ("duckdb_indexes()", "duckdb_types()", "duckdb_sequences()"):
+            condition = "where not internal" if listing == "duckdb_types()" else ""
             assert connection.execute(f"select count(*) from {listing} {condition}").fetchone() == (0,), listing
         constraints = "select count(*) from duckdb_constraints() where constraint_type <> 'NOT NULL'"
         assert connection.execute(constraints).fetchone() == (0,)

@@ -1,0 +1,77 @@
+"""Shops whose segmentation is scored elsewhere: a simulated one, and the real data sets where they are."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from shops import Shop, call_sqlseg
+
+from sqlseg.synth.writer import write_synthetic_events
+
+DATA_SETS = (
+    "online_retail_2011",
+    "taobao_userbehavior",
+    "taobao_buy_cart_fav",
+    "eshop_clothing_2008",
+    "amazon_grocery_interactions",
+)
+
+HABITS = """-- A column of each type that a feature may have.
+-- grain: user_id
+select
+    user_id,                                                    -- #unique #not_null the user
+    count(*) > 30 as busy,                                      -- #default(false) whether there are many events
+    sum(price)::decimal(18, 2) as "order",                      -- the prices of everything seen, NULL where none
+    nullif(count(*) filter (event_type = 'purchase'), 0)::utinyint as bought,  -- purchases, NULL where none
+    avg(price)::float as price                                  -- the usual price
+from events
+group by user_id
+"""
+
+SIMULATED = """
+[project]
+name = "simulated"
+
+[warehouse]
+threads = 1
+
+[segmentations.behavior]
+kind = "cluster"
+inputs = ["rfm@1", "cadence@1", "funnel@1", "habits@1"]
+k = 6
+"""
+
+
+class Scored(Shop):
+    """A refreshed shop whose segmentation `behavior` is made from features alone."""
+
+    @property
+    def published_file(self) -> Path:
+        (file,) = (self.directory / "published").glob("*.duckdb")
+        return file
+
+
+@pytest.fixture(scope="session", params=["simulated", *DATA_SETS])
+def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    name = request.param
+    place = tmp_path_factory.mktemp(name)
+    shop = Scored(place / "shop")
+    if name == "simulated":
+        write_synthetic_events(place / "events.parquet", users=3000, events=60_000, seed=5)
+        shop.write("sqlseg.toml", SIMULATED)
+        shop.write("sql/features/habits__v1.sql", HABITS)
+        shop.write("sql/events.sql", f"select * exclude (true_group) from read_parquet('{place}/events.parquet')")
+    else:
+        folder = os.environ.get("SQLSEG_DATA")
+        if not folder:
+            pytest.skip("the real data are elsewhere: SQLSEG_DATA is not set")
+        made = call_sqlseg("init", str(shop.directory), "--events", str(Path(folder) / f"{name}.parquet"))
+        assert made.code == 0, made.err
+        settings = shop.directory / "sqlseg.toml"
+        text, count = re.subn(r', "encoder:behavior@1"', "", settings.read_text(encoding="utf-8"))
+        assert count == 1
+        settings.write_text(text, encoding="utf-8")
+    done = shop.sqlseg("refresh")
+    assert done.code == 0, done.err
+    return shop

@@ -1,0 +1,157 @@
+"""The SQL that `segments show --sql --dialect` prints, run by the databases it is meant for, row by row."""
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import duckdb
+import pytest
+
+pytestmark = pytest.mark.slow
+
+POSTGRES_TYPES = {
+    "VARCHAR": "text",
+    "DOUBLE": "double precision",
+    "FLOAT": "real",
+    "UTINYINT": "smallint",
+    "TINYINT": "smallint",
+    "UINTEGER": "bigint",
+}
+
+
+def feature_tables(shop):
+    """The published feature tables that the printed SQL reads, with their columns and types."""
+    inputs = shop.published("select unnest(inputs::json::varchar[]) from segments.segmentation")
+    tables = [ref.replace("@", "_v") for (ref,) in inputs]
+    assert tables
+    return {
+        table: dict(
+            shop.published(
+                "select column_name, data_type from duckdb_columns() "
+                f"where schema_name = 'features' and table_name = '{table}' order by column_index"
+            )
+        )
+        for table in tables
+    }
+
+
+def scoring(shop, dialect):
+    printed = shop.sqlseg("segments", "show", "behavior", "--sql", "--dialect", dialect)
+    assert printed.code == 0, printed.err
+    return printed.out.rstrip().removesuffix(";")
+
+
+def assert_same(shop, found):
+    """`found` has the rows of the printed SQL as values of Python, in any order."""
+    expected = shop.published(
+        "select user_id, segmentation, segment_id, segment_name, distance, confidence, runner_up_segment_id "
+        "from segments.membership order by user_id"
+    )
+    found = sorted(found)
+    assert len(found) == len(expected) > 900
+    for mine, theirs in zip(expected, found, strict=True):
+        assert (*mine[:4], mine[6]) == (*theirs[:4], theirs[6])
+        assert theirs[4:6] == pytest.approx(mine[4:6], abs=1e-6)
+
+
+class Postgres:
+    """A PostgreSQL server of its own, reached through a socket in its folder."""
+
+    def __init__(self, folder, programs, user):
+        self.folder, self.programs, self.user = folder, programs, user
+
+    def run(self, program, *arguments, text=None):
+        done = subprocess.run(
+            [str(self.programs / program), *arguments],
+            input=text,
+            capture_output=program != "pg_ctl",  # the server would inherit the pipe and hold it open
+            text=True,
+            user=self.user,
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+        )
+        assert done.returncode == 0, f"{program}: {done.stderr}"
+        return done.stdout
+
+    def sql(self, text):
+        return self.run("psql", "-h", self.folder, "-U", "shop", "-d", "postgres", "-qv", "ON_ERROR_STOP=1", text=text)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    found = shutil.which("initdb")
+    places = [Path(found).resolve().parent] if found else []
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: -float(folder.parent.name))
+    programs = next((place for place in places if (place / "pg_ctl").exists()), None)
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (initdb, pg_ctl)")
+    user = None
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # the server refuses to run as root
+        import pwd
+
+        user = next((entry.pw_name for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody")), None)
+        if user is None:
+            pytest.skip("PostgreSQL does not run as root, and there is no other user here")
+    folder = tempfile.mkdtemp(prefix="sqlseg_pg")  # pytest's own folders are too long for a socket
+    if user is not None:
+        shutil.chown(folder, user)
+    server = Postgres(folder, programs, user)
+    server.run("initdb", "-D", f"{folder}/data", "-U", "shop", "-A", "trust", "-E", "UTF8", "--no-sync")
+    server.run(
+        *("pg_ctl", "-D", f"{folder}/data", "-w", "-s", "-l", f"{folder}/log"),
+        *("-o", f"-c listen_addresses='' -k {folder} -F", "start"),
+    )
+    yield server
+    server.run("pg_ctl", "-D", f"{folder}/data", "-w", "-s", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+def test_postgres(scored, postgres):
+    postgres.sql("drop schema if exists features cascade; create schema features;")
+    for table, columns in feature_tables(scored).items():
+        kinds = ", ".join(f'"{name}" {POSTGRES_TYPES.get(kind, kind)}' for name, kind in columns.items())
+        with tempfile.TemporaryDirectory() as place, duckdb.connect(str(scored.published_file), read_only=True) as file:
+            file.execute(f"copy features.{table} to '{place}/rows.csv' (header false)")
+            rows = Path(place, "rows.csv").read_text(encoding="utf-8")
+        postgres.sql(
+            f"create table features.{table} ({kinds});\ncopy features.{table} from stdin (format csv);\n{rows}\\.\n"
+        )
+    answer = postgres.sql(f"copy ({scoring(scored, 'postgres')}) to stdout (format csv);")
+    found = [
+        (*row[:4], float(row[4]), float(row[5]), row[6] or None) for row in csv.reader(io.StringIO(answer, newline=""))
+    ]
+    assert_same(scored, found)
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory):
+    pyspark = pytest.importorskip("pyspark.sql", reason="PySpark is not installed (pip install 'sqlseg[spark]')")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("Spark needs Java 17, and there is no Java here")
+    place = tmp_path_factory.mktemp("spark")
+    session = (
+        pyspark.SparkSession.builder.master("local[1]")
+        .config("spark.sql.warehouse.dir", str(place))
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+def test_spark(scored, spark, tmp_path):
+    spark.sql("drop database if exists features cascade")
+    spark.sql("create database features")
+    for table in feature_tables(scored):
+        with duckdb.connect(str(scored.published_file), read_only=True) as file:
+            file.execute(f"copy features.{table} to '{tmp_path / table}.parquet'")
+        spark.read.parquet(f"{tmp_path / table}.parquet").write.saveAsTable(f"features.{table}")
+    found = [tuple(row) for row in spark.sql(scoring(scored, "spark")).collect()]
+    assert_same(scored, found)
