@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from sqlseg.encoders.manifest import BadManifest, Encoder, Manifest, folder_ref
+from sqlseg.encoders.manifest import BadManifest, Encoder, Manifest, checked_manifest, folder_ref
 from sqlseg.encoders.onnxfile import check_one_file
 from sqlseg.encoders.session import CPU, EncoderSession, signature, started
 from sqlseg.encoders.verify import PADDING, padding_difference
@@ -49,7 +49,7 @@ def described_encoder(folder: Path, sequence: str, columns: Sequence[str], about
     session = started(path, [CPU])
     tensors = _tensors(path, session, len(columns))
     rng = np.random.default_rng(0)
-    lengths = [length for length in GOLDEN_LENGTHS if length <= about.max_length]
+    lengths = [length for length in GOLDEN_LENGTHS if length <= max(1, about.max_length)]
     sequences = [rng.normal(0, 0.5, (length, len(columns))).round(3).astype(np.float32) for length in lengths]
     # The number of dimensions may be told by the answers only, so the first is asked without knowing it.
     feed = {tensors["inputs"][0]["name"]: sequences[0][None], tensors["inputs"][1]["name"]: np.array([1])}
@@ -74,7 +74,7 @@ def described_encoder(folder: Path, sequence: str, columns: Sequence[str], about
     }  # fmt: skip
     rows = [{"tokens": sequence.tolist(), "embedding": [0.0] * dimensions} for sequence in sequences]
     golden = {"tolerance": about.tolerance, "rows": rows}
-    encoder = Encoder(folder, Manifest.model_validate({**found, "golden": golden}))
+    encoder = Encoder(folder, checked_manifest(folder / "manifest.json", {**found, "golden": golden}))
     encoding = EncoderSession(encoder, CPU, session)
     for row, sequence_tokens in zip(rows, sequences, strict=True):
         answer = encoding.run(sequence_tokens[None], np.array([len(sequence_tokens)]))[0]
@@ -90,7 +90,7 @@ def described_encoder(folder: Path, sequence: str, columns: Sequence[str], about
         raise UnusableModel(
             path, f"the answer for a sequence changes by {apart:.2g} when zeros are padded to its right", PADDING
         )
-    return Manifest.model_validate({**found, "golden": golden})
+    return checked_manifest(folder / "manifest.json", {**found, "golden": golden})
 
 
 _SIGNATURE = (
@@ -154,5 +154,8 @@ def write_manifest(folder: Path, manifest: Manifest, *, replace: bool) -> Path:
     path = folder / "manifest.json"
     if path.exists() and not replace:
         raise BadManifest(path, "", "is there already; a trained model that is in use gets a new version and folder")
-    path.write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
+    try:
+        path.write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise BadManifest(path, "", f"cannot be written ({error.strerror or error})") from error
     return path

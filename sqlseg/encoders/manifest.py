@@ -213,6 +213,11 @@ def load_manifest(path: Path) -> Manifest:
         raise BadManifest(path, "", f"cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise BadManifest(path, "", f"is not JSON ({error})") from error
+    return checked_manifest(path, content)
+
+
+def checked_manifest(path: Path, content: object) -> Manifest:
+    """Return a manifest from what a file holds, or is to hold; raises BadManifest with the key that is wrong."""
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:

@@ -111,6 +111,24 @@ def test_sizes_that_the_model_leaves_open_come_from_its_answers(folder: Path) ->
         assert verify_encoder(load_encoder("means@2", [folder.parent]), "cpu").passed
 
 
+@pytest.mark.parametrize(
+    ("about", "key"),
+    [
+        (About("A mean.", "nothing", "Apache-2.0", tolerance=0), "golden.tolerance"),
+        (About("A mean.", "nothing", "Apache-2.0", max_length=0), "max_length"),
+    ],
+)
+def test_what_is_said_beside_the_model_is_checked(folder: Path, about: About, key: str) -> None:
+    with pytest.raises(BadManifest) as caught:
+        described_encoder(folder, "pairs@1", COLUMNS, about, "model.onnx")
+    assert key in caught.value.message
+
+
+def test_a_model_that_is_not_there_is_told(folder: Path) -> None:
+    with pytest.raises(NotOneFile, match="cannot be read"):
+        described_encoder(folder, "pairs@1", COLUMNS, ABOUT, "other.onnx")
+
+
 COPY = [*MEAN[:-1], helper.make_node("Slice", ["averages", "zero", "three", "axis"], ["embedding"])]
 # Where the model says nothing of the columns, nobody can tell before it runs that five dimensions are not true.
 LIE = {"tokens": (TensorProto.FLOAT, ["batch", "length", None]), "embedding": (TensorProto.FLOAT, ["batch", 5])}
