@@ -33,6 +33,7 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "profile"),
     Relation("segments", "reason"),
     Relation("segments", "content_profile"),
+    Relation("segments", "rule"),
     Relation("segments", "metric"),
     Relation("segments", "drift"),
     Relation("segments", "model"),

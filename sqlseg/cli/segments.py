@@ -76,8 +76,10 @@ def show(
                             dict(zip(("input", "term", "lift"), row, strict=True))
                             for row in sheet.content.get(segment.segment_id, ())
                         ],
+                        "rule": dict(zip(("condition", "precision", "recall"), rule, strict=True)) if rule else None,
                     }
                     for segment in sheet.segments
+                    for rule in [sheet.rules.get(segment.segment_id)]
                 ],
                 "metrics": sheet.metrics,
             }
@@ -108,6 +110,10 @@ def show(
             bought.setdefault(one, []).append(f"{term} ({lift:.1f}x)")
         for one, terms in bought.items():
             console.print(printable(f"  {one}, more than others: {', '.join(terms)}"), markup=False, soft_wrap=True)
+        if segment.segment_id in sheet.rules:
+            condition, precision, recall = sheet.rules[segment.segment_id]
+            console.print(printable(f"  about: {condition}"), markup=False, soft_wrap=True)
+            console.print(f"  (of whom {_percent(precision)} are in it; it finds {_percent(recall)})", markup=False)
     plain = {metric: value for metric, value in sheet.metrics.items() if "[" not in metric}
     if plain:
         print_table("\nMeasures", ["measure", "value"], list(plain.items()))
@@ -293,3 +299,7 @@ def _plain(place: UserInSegmentation) -> dict[str, Any]:
         "reasons": [vars(reason) for reason in place.reasons],
         "stays": list(place.stays),
     }
+
+
+def _percent(share: float | None) -> str:
+    return "an unknown part" if share is None else f"{share:.0%}"

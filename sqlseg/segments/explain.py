@@ -2,7 +2,8 @@
 
 With c1 the user's own centroid and c2 the runner-up, d2^2 - d1^2 = sum over inputs of (x - c2)^2 - (x - c1)^2. Each
 term is what that input contributes: positive speaks for the own segment, negative for the runner-up, and nothing is
-left over. An embedding's axes are summed into one.
+left over. An embedding's axes are summed into one. Algorithms that place users otherwise than by the nearest centroid
+are explained by the means of their segments: what is usual there, not how they decided.
 """
 
 from collections.abc import Sequence

@@ -86,12 +86,14 @@ class SegmentationSheet:
     """One segmentation in full: its row in segments.segmentation, its segments, and what tells each apart.
 
     `telling` has, by segment id, rows of feature, mean, overall mean and lift; the most telling first. `content` has
-    rows of input, term and lift: what the segment buys more of than others.
+    rows of input, term and lift: what the segment buys more of than others. `rules` has the condition that imitates the
+    model, its precision and its recall; only of clusters.
     """
 
     facts: Mapping[str, Any]
     segments: tuple[SegmentRow, ...]
     telling: Mapping[str, tuple[tuple[str, float, float, float | None], ...]]
+    rules: Mapping[str, tuple[str, float | None, float | None]]
     metrics: Mapping[str, float]
     content: Mapping[str, tuple[tuple[str, str, float], ...]]
 
@@ -114,11 +116,22 @@ def segmentation_sheet(path: Path, name: str, *, features: int = 5, terms: int =
                 sql_text("steps/read/telling_content.sql"), {"segmentation": name, "terms": terms}
             ):
                 content.setdefault(segment_id, []).append((row[0], row[1], row[2]))
+        rules: dict[str, tuple[str, float | None, float | None]] = {}
+        if reader.relation_exists("segments", "rule"):  # which the first release did not publish
+            rules = {
+                segment_id: (condition, precision, recall)
+                for segment_id, condition, precision, recall in reader.rows(
+                    "select segment_id, condition, precision, recall from segments.rule "
+                    "where segmentation = $segmentation and condition is not null",
+                    {"segmentation": name},
+                )
+            }
         metrics = dict(reader.rows(sql_text("steps/read/latest_metrics.sql"), {"segmentation": name}))
     return SegmentationSheet(
         facts.to_pylist()[0],
         tuple(overview[name]),
         {segment_id: tuple(rows) for segment_id, rows in telling.items()},
+        rules,
         metrics,
         {segment_id: tuple(rows) for segment_id, rows in content.items()},
     )

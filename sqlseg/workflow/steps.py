@@ -30,6 +30,7 @@ from sqlseg.workflow.content import (
     record_content_profile,
     vocabulary,
 )
+from sqlseg.workflow.explaining import record_reasons, record_rules
 from sqlseg.workflow.inputs import Readable, read_blocks, read_readable, read_users
 from sqlseg.workflow.live import create_live_views, drop_live_view
 from sqlseg.workflow.materialise import (
@@ -42,7 +43,6 @@ from sqlseg.workflow.materialise import (
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.plan import Plan, SegmentationPlan
 from sqlseg.workflow.project import Project
-from sqlseg.workflow.reasons import record_reasons
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.segmenting import (
     Placed,
@@ -320,6 +320,8 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
     recording.record_membership(engine, run, plan.name, placed, names, profile, standing, readable, version, rule)
     record_reasons(engine, plan.name, placed, work.users)
     record_content_profile(engine, plan.name, work.project.contents())
+    if fitted and placed.model is not None:
+        record_rules(engine, run, plan.name, placed, readable, version)
     recording.record_daily(engine, run, plan.name)
     recording.record_measures(engine, run, plan.name, placed)
     fitted_at: datetime = engine.value(
@@ -367,7 +369,7 @@ def remove_dropped(work: Work) -> None:
     for name in stored:
         if name in names:
             continue
-        for table in ("segmentation", "membership", "profile", "reason", "content_profile", "daily"):
+        for table in ("segmentation", "membership", "profile", "reason", "rule", "content_profile", "daily"):
             engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
         ended = {"name": name, "through": run.data_through}
         engine.execute(

@@ -14,6 +14,7 @@ PUBLISHED = {
     "segments.transition": "run_id as_of segmentation from_segment_id to_segment_id cause user_count",
     "segments.lineage": "segmentation model_version from_segment_id to_segment_id relation overlap",
     "segments.daily": "date segmentation segment_id segment_name user_count buyers orders revenue",
+    "segments.rule": "segmentation segment_id model_version condition precision recall",
     "segments.reason": "user_id segmentation rank feature value segment_mean overall_mean contribution",
     "segments.profile": "segmentation segment_id feature user_count mean median p10 p90 overall_mean lift z rank",
     "segments.content_profile": "segmentation segment_id input term user_count share overall_share lift rank",

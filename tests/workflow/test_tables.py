@@ -184,3 +184,17 @@ def test_reasons_say_what_the_command_says(busy_shop, members):
             assert row.value == pytest.approx(one["value"], nan_ok=True)
             assert row.segment_mean == profile.loc[(mine[user], row.feature), "mean"]
             assert row.overall_mean == profile.loc[(mine[user], row.feature), "overall_mean"]
+
+
+def test_rules_imitate_the_model_in_sql(busy_shop, members):
+    mine = members[members.segmentation == "groups"].set_index("user_id").segment_id
+    found = frame(busy_shop, "select * from segments.rule")
+    assert set(found.segmentation) == {"groups"}
+    assert set(found.segment_id) == set(mine)
+    right = 0
+    for row in found.dropna(subset="condition").itertuples():
+        users = frame(busy_shop, f"select user_id from segments.groups_users where {row.condition}").user_id
+        right += (mine[users] == row.segment_id).sum()
+    fidelity = busy_shop.rows("select value from segments.metric where metric = 'rule_fidelity' order by run_id desc")
+    assert right / len(mine) > 0.6
+    assert 0.4 < fidelity[0][0] <= 1.0
