@@ -192,15 +192,15 @@ def drop_staged(engine: Engine) -> None:
         engine.execute(f"drop table if exists {table}")
 
 
-def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path) -> int:
-    """Replace `sqlseg.users` or `sqlseg.items` (`kind`) by what the shop's SQL returns; return rows without an id.
+def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path, schema: str = "sqlseg") -> int:
+    """Replace `users` or `items` (`kind`) of a schema by what the shop's SQL returns; return rows without an id.
 
     Without a file the table is empty. Raises SourceSqlFailed, or UnusableSource where the id column is missing or
     an id comes twice.
     """
     key = {"users": "user_id", "items": "item_id"}[kind]
     if path is None:
-        engine.execute(f"create or replace table sqlseg.{kind} ({key} varchar)")
+        engine.execute(f"create or replace table {schema}.{kind} ({key} varchar)")
         return 0
     with _shop_sql(path, project) as text:
         engine.create_temp_view("source_rows", text)
@@ -210,13 +210,13 @@ def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path)
             raise UnusableSource(f"{path} has no column {key}; it returns: {', '.join(columns)}.")
         with _rows_of_shop_sql():
             engine.execute(
-                f"create or replace table sqlseg.{kind} as "
+                f"create or replace table {schema}.{kind} as "
                 f"select {quoted(name)}::varchar as {key}, * exclude ({quoted(name)}) from source_rows "
                 f"where {quoted(name)} is not null"
             )
         without_id = int(engine.value(f"select count(*) from source_rows where {quoted(name)} is null"))
     twice = engine.row(
-        f"select {key}, count(*) from sqlseg.{kind} group by {key} having count(*) > 1 order by 2 desc, 1 limit 1"
+        f"select {key}, count(*) from {schema}.{kind} group by {key} having count(*) > 1 order by 2 desc, 1 limit 1"
     )
     if twice:
         raise UnusableSource(

@@ -196,6 +196,12 @@ class Settings(Section):
         """The project's folder."""
         return self._directory
 
+    def moved_to(self, directory: Path, sections: Mapping[str, object]) -> "Settings":
+        """Return these settings for a project in another folder, with some sections replaced."""
+        moved = self.model_copy(update=dict(sections))
+        moved._directory = directory
+        return moved
+
     @property
     def file(self) -> Path:
         """The file that these settings were read from."""

@@ -101,7 +101,7 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
     with engine:
         try:
             attach_project_sources(engine, project)
-            outcome = _refresh(engine, project, options, clock, narrator, dry=dry)
+            outcome = refresh_within(engine, project, options, clock, narrator, dry=dry)
         except KeyboardInterrupt:
             raise Interrupted(committed=False) from None
         try:
@@ -115,9 +115,10 @@ class _DryRun(Exception):
         self.outcome = outcome
 
 
-def _refresh(
-    engine: Engine, project: Project, options: Options, clock: Clock, narrator: Narrator, *, dry: bool
+def refresh_within(
+    engine: Engine, project: Project, options: Options, clock: Clock, narrator: Narrator, *, dry: bool = False
 ) -> Outcome:
+    """Bring the tables of an open warehouse up to date; sources are attached, and nothing is published."""
     started_at = clock.now()
     stopwatch = Stopwatch(narrator, clock)
     if dry:

@@ -14,6 +14,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.errors import QueryFailed
 from sqlseg.errors import SqlsegError
 from sqlseg.insight.quality import segment_quality
+from sqlseg.segments.algorithms import FINDS_THE_NUMBER
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block, IntArray
 from sqlseg.segments.choice_of_k import Trial
@@ -165,6 +166,19 @@ def fit_segments(
         lineage=matching.lineage,
         notes=result.notes,
     )
+
+
+def labels_of_a_fresh_fit(segmentation: ClusterSegmentation, blocks: Sequence[Block], *, seed: int, k: int) -> IntArray:
+    """Return where a fit without a past would put these users, in k segments where the algorithm takes a number."""
+    settings = FitSettings(
+        k="auto" if segmentation.algorithm in FINDS_THE_NUMBER else k,
+        k_min=segmentation.k_min,
+        k_max=segmentation.k_max,
+        seed=seed,
+        algorithm=segmentation.algorithm,
+        weights=segmentation.weights,
+    )
+    return fit_cluster_model(blocks, settings).assignment.labels
 
 
 def _centers(old: ClusterModel | None, blocks: Sequence[Block], labels: IntArray, count: int) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""Repeats history in a database of its own: refreshes as of past days, from what had happened by then.
+
+The project's warehouse is only read, for shops whose events lie in it; sqlseg's tables are made in a temporary folder.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.warehouse import prepare_warehouse
+from sqlseg.events.staging import drop_staged, keep_attributes, stage_events
+from sqlseg.resources import sql_text
+from sqlseg.workflow.narration import Clock, Silence
+from sqlseg.workflow.outcome import Options, Outcome
+from sqlseg.workflow.project import Project
+from sqlseg.workflow.refresh import refresh_within
+from sqlseg.workflow.warehouse import attach_project_sources
+
+_REPLAYED = "_replayed"
+"""What the temporary database is called; no source can be."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A project as it would have been: `refresh` goes to a later day each time. Instants are UTC without zone."""
+
+    engine: Engine
+    project: Project
+    first_event: datetime
+    newest_event: datetime
+    clock: Clock
+
+    def events_before(self, moment: datetime) -> int:
+        """Return how many events had happened by then."""
+        return int(
+            self.engine.value("select count(*) from history.events where event_time < $moment", {"moment": moment})
+        )
+
+    def refresh(self, as_of: datetime, segmentation: str | None = None) -> Outcome:
+        """Refresh as of a day, from a source that has no later event."""
+        self.project.settings.events.sql.write_text(
+            f"select * from history.events where event_time < timestamp '{as_of.isoformat(sep=' ')}'\n",
+            encoding="utf-8",
+        )
+        then = Clock(now=lambda: as_of, seconds=self.clock.seconds)
+        options = Options(as_of=as_of.replace(tzinfo=UTC).isoformat(), segmentation=segmentation)
+        return refresh_within(self.engine, self.project, options, then, Silence())
+
+
+@contextmanager
+def replay(project: Project, clock: Clock) -> Iterator[Replay]:
+    """Read the sources once, and give what is needed to repeat history for as long as the block runs.
+
+    Events count from when they happened, whenever they arrived; attributes of users and items are those of today.
+    """
+    settings = project.settings
+    with TemporaryDirectory(prefix="sqlseg-backtest-") as folder:
+        directory = Path(folder)
+        file = directory / f"{_REPLAYED}.duckdb"
+        attributes = _keep_history(project, file, clock.now())
+        (directory / "sql").mkdir()
+        for kind in attributes:
+            (directory / "sql" / f"{kind}.sql").write_text(f"select * from history.{kind}\n", encoding="utf-8")
+        events = settings.events.model_copy(
+            update={"sql": directory / "sql" / "events.sql", "max_quantity": None, "exported_at": None}
+        )
+        nothing_more = settings.features.model_copy(update={"publish": ()})
+        moved = settings.moved_to(directory, {"events": events, "sources": {}, "features": nothing_more})
+        warehouse = settings.warehouse
+        with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit) as engine:
+            prepare_warehouse(engine)
+            first, newest = engine.rows("select min(event_time), max(event_time) from history.events")[0]
+            yield Replay(engine, replace(project, settings=moved), first, newest, clock)
+
+
+def _keep_history(project: Project, file: Path, now: datetime) -> list[str]:
+    """Copy all usable events and the attributes into a new database; return the kinds of attributes there are."""
+    settings = project.settings
+    warehouse = settings.warehouse
+    with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit) as reader:
+        attach_project_sources(reader, project)
+        reader.execute("create schema history")
+        if warehouse.path.is_file():
+            # The shop's events may lie there; its SQL finds them as it does when the warehouse is open itself.
+            name = warehouse.path.name.partition(".")[0]
+            reader.attach(warehouse.path, name)
+            reader.execute(f"use {quoted(name)}")
+        stage_events(
+            reader,
+            settings.events.sql,
+            project.directory,
+            exported_at=settings.events.exported_at or now,
+            max_quantity=settings.events.max_quantity,
+        )
+        reader.execute(sql_text("steps/backtest/keep_history.sql"))
+        drop_staged(reader)
+        kinds = [kind for kind in ("users", "items") if (project.directory / "sql" / f"{kind}.sql").is_file()]
+        for kind in kinds:
+            sql = project.directory / "sql" / f"{kind}.sql"
+            keep_attributes(reader, kind, sql, project.directory, schema=f"{_REPLAYED}.history")
+    return kinds
