@@ -14,15 +14,20 @@ of Ben-Hur et al. 2002 and Lange et al. 2004, recorded beside it), which falls t
    error of the most recurrent (the one-standard-error rule of Breiman et al. 1984), and the notes say so.
 4. At a refit, the number there was stays where it is as good by rule 2 or 3: on a continuum the numbers differ by
    less than chance, and people know their segments.
+
+That is the default. Another criterion can be asked for instead of rules 2 and 3: the adjusted Rand index of the refits,
+silhouette, Davies-Bouldin, the Bayesian information criterion, or the gap statistic.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from sqlseg.segments.blocks import FloatArray, IntArray
 from sqlseg.segments.clustering import Algorithm, different_users, one_thread
+from sqlseg.segments.criteria import bayesian_information, best_number, first_sufficient_gap, gaps
 from sqlseg.segments.measures import (
     adjusted_rand_index,
     calinski_harabasz,
@@ -32,6 +37,8 @@ from sqlseg.segments.measures import (
     pairwise_distances,
     silhouette,
 )
+
+Criterion = Literal["recurrence", "stability", "silhouette", "davies_bouldin", "bic", "gap"]
 
 SMALLEST_SHARE = 0.01
 TWO_LARGEST_SHARE = 0.80
@@ -48,7 +55,8 @@ class Trial:
     """What was measured for one number of segments, on a sample of users.
 
     `recurrence` is that of the worst segment and `recurrence_error` its standard error over the refits;
-    `stability` is the mean adjusted Rand index between the division and its refits.
+    `stability` is the mean adjusted Rand index between the division and its refits. The gap, which takes ten more
+    divisions for each number, is measured only where it decides.
     """
 
     k: int
@@ -63,6 +71,9 @@ class Trial:
     smallest_share: float
     largest_share: float
     two_largest_share: float
+    bic: float | None = None
+    gap: float | None = None
+    gap_error: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +87,14 @@ class Choice:
 
 
 def choose_k(
-    X: FloatArray, algorithm: Algorithm, *, k_min: int, k_max: int, seed: int, previous_k: int | None = None
+    X: FloatArray,
+    algorithm: Algorithm,
+    *,
+    k_min: int,
+    k_max: int,
+    seed: int,
+    previous_k: int | None = None,
+    criterion: Criterion = "recurrence",
 ) -> Choice:
     """Return the number of segments for these users (rows of X) between `k_min` and `k_max`.
 
@@ -102,14 +120,24 @@ def choose_k(
         for k in range(k_min, min(k_max, most) + 1):
             trial, centers[k] = _trial(sample, step, distances, algorithm, k, resamples, seed)
             trials.append(trial)
-    chosen, note = choose(trials, previous_k)
+        if criterion == "gap":
+            found = gaps(sample, algorithm, [t.k for t in trials], seed)
+            trials = [replace(t, gap=found[t.k][0], gap_error=found[t.k][1]) if t.k in found else t for t in trials]
+    chosen, note = choose(trials, previous_k, criterion)
     return Choice(chosen, centers[chosen], tuple(trials), (note,))
 
 
-def choose(trials: Sequence[Trial], previous_k: int | None = None) -> tuple[int, str]:
-    """Return the number of segments that the rule above takes, and the sentence that says why."""
+def choose(
+    trials: Sequence[Trial], previous_k: int | None = None, criterion: Criterion = "recurrence"
+) -> tuple[int, str]:
+    """Return the number of segments that the rule above, or another criterion, takes, and the sentence that says why.
+
+    Where the criterion is not defined for any number, the rule above decides.
+    """
     balanced = [t for t in trials if t.smallest_share >= SMALLEST_SHARE and t.two_largest_share <= TWO_LARGEST_SHARE]
     usable = balanced or [t for t in trials if t.smallest_share >= SMALLEST_SHARE] or list(trials)
+    if criterion != "recurrence" and (measured := [t for t in usable if getattr(t, criterion) is not None]):
+        return _by_criterion(measured, previous_k, criterion)
     top = max(usable, key=lambda t: (t.recurrence, -t.k))
     stable = [t for t in usable if t.recurrence >= RECURS_AT]
     as_good = stable or [t for t in usable if t.recurrence >= top.recurrence - top.recurrence_error]
@@ -124,6 +152,23 @@ def choose(trials: Sequence[Trial], previous_k: int | None = None) -> tuple[int,
         f"{segments}: users form a continuum rather than separate groups (recurrence of the worst "
         f"segment {best.recurrence:.2f}, under {RECURS_AT} for every number tried), so the borders are a convention."
     )
+
+
+def _by_criterion(trials: Sequence[Trial], previous_k: int | None, criterion: Criterion) -> tuple[int, str]:
+    numbers = [t.k for t in trials]
+    values = [float(getattr(t, criterion)) for t in trials]
+    lower_is_better = criterion in ("davies_bouldin", "bic")
+    if criterion == "gap":
+        number = first_sufficient_gap(numbers, values, [t.gap_error or 0.0 for t in trials])
+        why = "the smallest whose gap is within one standard error of the next"
+    else:
+        goodness = [-value for value in values] if lower_is_better else values
+        number = best_number(numbers, goodness, previous_k)
+        why = f"the {'lowest' if lower_is_better else 'highest'} {criterion}"
+        if number != best_number(numbers, goodness, None):
+            why = f"as before, nearly {why}"
+    value = values[numbers.index(number)]
+    return number, f"{number} segments: {why} of {numbers[0]} to {numbers[-1]} ({criterion} {value:,.3f})."
 
 
 def _trial(
@@ -160,6 +205,7 @@ def _trial(
         smallest_share=float(shares[0]),
         largest_share=float(shares[-1]),
         two_largest_share=float(shares[-2:].sum()),
+        bic=_six_digits(bayesian_information(sample, reference.labels, reference.shape)),
     )
     return trial, reference.centers
 

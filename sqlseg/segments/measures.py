@@ -79,6 +79,15 @@ def explained_variance(X: FloatArray, labels: IntArray) -> float | None:
     return 1.0 - within / total
 
 
+def within_variation(X: FloatArray, labels: IntArray) -> float:
+    """Return the sum of squared distances of users to the mean of their segment.
+
+    >>> within_variation(np.array([[0.0], [2.0], [7.0]]), np.array([0, 0, 1]))
+    2.0
+    """
+    return _centers_and_within(X, labels, int(labels.max()) + 1)[1]
+
+
 def block_shares(X: FloatArray, places: Mapping[str, slice]) -> dict[str, float]:
     """Return the share of the total variance of X (users x inputs) that each block of its columns has.
 

@@ -11,7 +11,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.segments.algorithms import FINDS_THE_NUMBER, algorithm, bridge_agreement
 from sqlseg.segments.assignment import Assignment
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
-from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Trial, choose_k
+from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Criterion, Trial, choose_k
 from sqlseg.segments.clustering import Algorithm, Clustering, one_thread
 from sqlseg.segments.content import ContentProjection
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
@@ -36,6 +36,7 @@ class FitSettings:
     seed: int = 0
     algorithm: str = "kmeans"
     weights: Mapping[str, float] = field(default_factory=dict)
+    criterion: Criterion = "recurrence"
 
     def __post_init__(self) -> None:
         if self.k != "auto" and self.k < 1:
@@ -233,7 +234,13 @@ def _segments(
     begin = None
     if settings.k == "auto":
         choice = choose_k(
-            X, fit, k_min=settings.k_min, k_max=settings.k_max, seed=settings.seed, previous_k=_count(previous)
+            X,
+            fit,
+            k_min=settings.k_min,
+            k_max=settings.k_max,
+            seed=settings.seed,
+            previous_k=_count(previous),
+            criterion=settings.criterion,
         )
         k, begin, tried = choice.k, choice.centers, choice.trials
         notes.extend(choice.notes)

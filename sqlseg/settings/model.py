@@ -122,6 +122,7 @@ class ClusterSegmentation(Section):
     k: Annotated[Literal["auto"] | int, PlainValidator(values.cluster_count)] = "auto"
     k_min: Count = 4
     k_max: Count = 12
+    criterion: Literal["recurrence", "stability", "silhouette", "davies_bouldin", "bic", "gap"] = "recurrence"
     refit: Literal["drift", "always", "never"] = "drift"
     drift: DriftLimits = DriftLimits()
     weights: Mapping[str, Amount] = Field(default_factory=lambda: MappingProxyType({}))

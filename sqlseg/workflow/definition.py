@@ -28,6 +28,8 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
                 "k_min": str(segmentation.k_min),
                 "k_max": str(segmentation.k_max),
                 "weights": weights or "none",
+                # Left out where it is the default, so that projects from before there was a choice stay as they are.
+                **({} if segmentation.criterion == "recurrence" else {"criterion": segmentation.criterion}),
                 "seed": str(project.settings.project.seed),
                 "inputs": ", ".join(str(one) for one in segmentation.inputs),
                 **_view_texts(project.views_read_by_cluster(segmentation)),

@@ -139,6 +139,7 @@ def fit_segments(
             seed=seed,
             algorithm=segmentation.algorithm,
             weights=segmentation.weights,
+            criterion=segmentation.criterion,
         ),
         previous_labels if old_ids else None,
     )
@@ -239,10 +240,16 @@ def _noise_so_far(engine: Engine, segmentation: str) -> str | None:
     return None if text is None else noise_id(text)
 
 
+_TRIED = (
+    *("recurrence", "stability", "silhouette", "calinski_harabasz", "davies_bouldin", "inertia"),
+    *("bic", "gap", "gap_error"),
+)
+
+
 def _tried(trials: Sequence[Trial]) -> dict[str, float]:
     values: dict[str, float] = {}
     for trial in trials:
-        for measure in ("recurrence", "stability", "silhouette", "calinski_harabasz", "davies_bouldin", "inertia"):
+        for measure in _TRIED:
             value = getattr(trial, measure)
             if value is not None:
                 values[f"{measure}[k={trial.k}]"] = value
