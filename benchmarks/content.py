@@ -4,7 +4,7 @@
 
 makes the demo project with content inputs in DIR (a new folder; about a minute) and prints the area under the ROC curve
 of a logistic regression in five folds, on the households that answered: mean and standard deviation over five
-divisions into folds. No input knows any answer, so features and content are fitted on all households.
+divisions into folds. No input knows any answer, so all are fitted on all households. Needs the extras demo and text.
 """
 
 import sys
@@ -32,7 +32,7 @@ from sqlseg.workflow.warehouse import open_warehouse
 CONTENT = """
 [segmentations.content]
 kind = "cluster"
-inputs = ["encoder:behavior@1", "content:category@1", "content:item@1"]
+inputs = ["encoder:behavior@1", "content:category@1", "content:item@1", "content:titles@1"]
 k = 5
 """
 QUESTIONS = {
@@ -83,15 +83,18 @@ def main(directory: Path) -> None:
         clock = Clock(lambda: datetime.now(UTC).replace(tzinfo=None), perf_counter)
         refresh(directory, Options(), clock, Silence())
     users, blocks = input_blocks(directory)
-    category, item, embedding = ("content:category@1", "content:item@1", "encoder:behavior@1")
+    category, item, titles = ("content:category@1", "content:item@1", "content:titles@1")
     sets = [
         ("behaviour",),
-        (embedding,),
+        ("encoder:behavior@1",),
         (category,),
         (item,),
+        (titles,),
         (category, item),
+        (category, titles),
         ("behaviour", category),
         ("behaviour", category, item),
+        ("behaviour", category, titles),
     ]
     told = answers(directory, users)
     print(f"| inputs | {' | '.join(QUESTIONS)} |\n|---|{'--:|' * len(QUESTIONS)}")

@@ -5,5 +5,6 @@ select
     brand,
     product_category,
     product_type,
-    package_size
+    package_size,
+    lower(coalesce(product_type, product_category, department)) as title
 from read_parquet('data/products.parquet')

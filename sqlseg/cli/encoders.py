@@ -8,8 +8,10 @@ import typer
 
 from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, stderr, stdout, system_clock
 from sqlseg.encoders.bench import measure_throughput
+from sqlseg.encoders.content_manifest import MissingPackage, find_text_encoders
 from sqlseg.encoders.describing import About, described_encoder, write_manifest
 from sqlseg.encoders.manifest import Encoder, find_encoders, folder_ref, load_encoder
+from sqlseg.encoders.sentences import verify_text_encoder
 from sqlseg.encoders.session import Device, open_session
 from sqlseg.encoders.verify import verify_encoder
 from sqlseg.errors import SqlsegError
@@ -56,6 +58,17 @@ def list_encoders(project: ProjectOption = Path(), json: JsonOption = False) -> 
         }
         for encoder in _chosen(None, project)
     ]
+    rows += [
+        {
+            "encoder": encoder.ref,
+            "dimensions": encoder.manifest.dimensions,
+            "sequence": "texts",
+            "description": encoder.manifest.description,
+            "license": encoder.manifest.license,
+            "folder": encoder.folder,
+        }
+        for encoder in find_text_encoders(_roots(project)).values()
+    ]
     if json:
         print_json(rows)
     else:
@@ -68,7 +81,15 @@ def verify(
     name: NameArgument = None, device: DeviceOption = "auto", project: ProjectOption = Path(), json: JsonOption = False
 ) -> None:
     """Check the model files, and replay the answers they were published with."""
-    checked = [verify_encoder(encoder, device) for encoder in _chosen(name, project)]
+    texts = find_text_encoders(_roots(project))
+    checked = [] if name in texts else [verify_encoder(encoder, device) for encoder in _chosen(name, project)]
+    for ref in texts if name is None else {name} & texts.keys():
+        try:
+            checked.append(verify_text_encoder(texts[ref], device))
+        except MissingPackage as missing:
+            if name is not None:
+                raise
+            stderr.print(f"{missing.message} Left out; {missing.hint}", markup=False, soft_wrap=True)
     if json:
         print_json([{**vars(one), "passed": one.passed} for one in checked])
     else:

@@ -52,11 +52,11 @@ class DamagedEncoder(SqlsegError):
         )
 
 
-class _Described(BaseModel):
+class Described(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
-class Tensor(_Described):
+class Tensor(Described):
     """An input or output of the model; a dimension without a fixed size has a name."""
 
     name: str
@@ -68,7 +68,7 @@ Quantity = Literal["order_probability", "expected_orders", "expected_spend"]
 """What is foretold: the chance of any order, the number of orders, and their worth in the shop's median orders."""
 
 
-class Forecasts(_Described):
+class Forecasts(Described):
     """What an encoder foretells of a user, `age` days after the user's last token.
 
     The model gives them beside the embedding, and takes `age` for them as a third input. A second ONNX file gives the
@@ -99,7 +99,7 @@ class Forecasts(_Described):
         return self
 
 
-class GoldenRow(_Described):
+class GoldenRow(Described):
     """A token sequence, and the embedding that the model gave it when it was published.
 
     Where the encoder forecasts: also an age in days, and the forecasts, horizons x quantities.
@@ -111,14 +111,14 @@ class GoldenRow(_Described):
     forecasts: tuple[tuple[float, ...], ...] | None = None
 
 
-class Golden(_Described):
+class Golden(Described):
     """Rows to replay on another machine, and how far an answer may lie from the published one."""
 
     tolerance: Annotated[float, Field(gt=0)]
     rows: tuple[GoldenRow, ...] = Field(min_length=1)
 
 
-class Manifest(_Described):
+class Manifest(Described):
     """The contents of manifest.json.
 
     `columns` are the columns of the sequence view after user_id and position, in its order. The model takes right
@@ -237,22 +237,32 @@ def folder_ref(folder: Path) -> tuple[str, int]:
 def find_encoders(roots: Sequence[Path]) -> dict[str, Encoder]:
     """Return every encoder in folders named <name>_v<k> under the roots, by ref; roots that are missing are empty."""
     found: dict[str, Encoder] = {}
+    for folder in encoder_folders(roots, "sequence"):
+        path = folder / "manifest.json"
+        encoder = Encoder(folder, load_manifest(path))
+        if encoder.table != folder.name:
+            raise BadManifest(path, "name", f"says {encoder.ref}, but the folder is {folder.name}")
+        if encoder.ref in found:
+            raise DuplicateEncoder(encoder.ref, [found[encoder.ref].folder, folder])
+        found[encoder.ref] = encoder
+    return found
+
+
+def encoder_folders(roots: Sequence[Path], kind: Literal["sequence", "text"]) -> list[Path]:
+    """Return the folders named <name>_v<k> under the roots whose manifest says it is of this kind.
+
+    Without a kind it is of sequences, and so is what is no JSON object, which is then refused by name.
+    """
+    folders = []
     # In a checkout of sqlseg the shipped encoders and those of the folder are the same.
     for root in dict.fromkeys(root.resolve() for root in roots):
-        if not root.is_dir():
-            continue
-        for folder in sorted(root.iterdir()):
-            named = _FOLDER_NAME.match(folder.name)
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
             path = folder / "manifest.json"
-            if named is None or not path.is_file():
-                continue
-            encoder = Encoder(folder, load_manifest(path))
-            if encoder.table != folder.name:
-                raise BadManifest(path, "name", f"says {encoder.ref}, but the folder is {folder.name}")
-            if encoder.ref in found:
-                raise DuplicateEncoder(encoder.ref, [found[encoder.ref].folder, folder])
-            found[encoder.ref] = encoder
-    return found
+            if _FOLDER_NAME.match(folder.name) and path.is_file():
+                told = re.search(r'"kind"\s*:\s*"(\w+)"', path.read_text(encoding="utf-8", errors="replace"))
+                if (told[1] if told else "sequence") == kind:
+                    folders.append(folder)
+    return folders
 
 
 def load_encoder(ref: str, roots: Sequence[Path]) -> Encoder:

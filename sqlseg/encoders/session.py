@@ -123,6 +123,19 @@ def open_session(encoder: Encoder, device: Device = "auto") -> EncoderSession:
     Raises DamagedEncoder where the model file is not the published one.
     """
     check_model_file(encoder)
+    session, provider = start_on(encoder.model_path, device)
+    described = encoder.manifest
+    told = described.forecasts
+    more = () if told is None else (told.age, told.output)
+    check_signature(encoder.model_path, session, (*described.inputs, described.output, *more))
+    return EncoderSession(encoder, provider, session)
+
+
+def start_on(model: Path, device: Device) -> tuple[onnxruntime.InferenceSession, str]:
+    """Start a model file on a device, as `open_session` does; return the provider that it really runs on as well.
+
+    Raises DeviceUnavailable or EncoderNotRunnable.
+    """
     onnxruntime.disable_telemetry_events()  # what a shop computes is nobody else's business
     available = onnxruntime.get_available_providers()
     if device == "cuda" and CUDA not in available:
@@ -130,19 +143,15 @@ def open_session(encoder: Encoder, device: Device = "auto") -> EncoderSession:
     session = None
     if device == "cuda" or (device == "auto" and CUDA in available and missing_gpu_library() is None):
         try:
-            session = started(encoder.model_path, [CUDA, CPU])
+            session = started(model, [CUDA, CPU])
         except EncoderNotRunnable as error:
             if device == "cuda":
                 raise DeviceUnavailable(device, missing_gpu_library() or error.problem) from error
-    session = session or started(encoder.model_path, [CPU])
+    session = session or started(model, [CPU])
     provider = session.get_providers()[0]
     if device == "cuda" and provider != CUDA:
         raise DeviceUnavailable(device, missing_gpu_library() or "ONNX Runtime fell back to the CPU")
-    described = encoder.manifest
-    told = described.forecasts
-    more = () if told is None else (told.age, told.output)
-    check_signature(encoder.model_path, session, (*described.inputs, described.output, *more))
-    return EncoderSession(encoder, provider, session)
+    return session, provider
 
 
 def missing_gpu_library() -> str | None:

@@ -1,6 +1,7 @@
 """One view file: its name, documentation, columns and what it reads."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +43,6 @@ _GRAIN: dict[Kind, tuple[str, ...]] = {
     "sequences": ("user_id", "position"),
     "contents": ("user_id", "term"),
 }
-_NEEDED: dict[Kind, tuple[str, ...]] = {**_GRAIN, "contents": ("user_id", "term", "weight")}
 _FILE_NAME = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:_[a-z0-9]+)*)__v(?P<version>[1-9][0-9]*)\.sql")
 _COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -123,6 +123,11 @@ class View:
     def values(self) -> tuple[Column, ...]:
         """The columns that say something, so without those of the grain."""
         return tuple(column for column in self.columns if column.name not in self.grain)
+
+    @property
+    def holds_texts(self) -> bool:
+        """Whether it is a content view of texts, which an encoder reads, rather than of terms."""
+        return self.kind == "contents" and "text" in self.grain
 
     @property
     def uses_as_of(self) -> bool:
@@ -222,11 +227,19 @@ def _columns(kind: Kind, path: Path, tree: exp.Query, comments: dict[int, str]) 
         elif holds_tag(comment):
             hint = "Tags stand on the line where an output column ends (where its name is)."
             raise InvalidView(path, line, "no column of the last SELECT ends on this line, so its tags are lost", hint)
-    for key in _NEEDED[kind]:
+    for key in _needed(kind, columns):
         if key not in columns:
             problem = f"a {SINGULAR[kind]} needs the column {key}"
             raise InvalidView(path, sqltext.line_of(sqltext.output_columns(tree)[0]), problem, f"Select {key}.")
     return tuple(columns.values())
+
+
+def _natural_grain(kind: Kind, columns: Collection[str]) -> tuple[str, ...]:
+    return ("user_id", "text") if kind == "contents" and "text" in columns else _GRAIN[kind]
+
+
+def _needed(kind: Kind, columns: Collection[str]) -> tuple[str, ...]:
+    return (*_natural_grain(kind, columns), "weight") if kind == "contents" else _GRAIN[kind]
 
 
 def _tagged(kind: Kind, path: Path, column: Column, comment: str) -> Column:
@@ -245,11 +258,12 @@ def _grain(kind: Kind, path: Path, text: str, named: str | None, columns: tuple[
         hint = "Add a line to the comment on top: `-- grain: category`, or `-- grain: one row`."
         raise InvalidView(path, 1, "a statistics view says what one row of it is, and this does not", hint)
     if named is None:
-        return _GRAIN[kind]
+        return _natural_grain(kind, [column.name for column in columns])
     grain = () if named.lower() == "one row" else tuple(part.strip().lower() for part in named.split(","))
     line = next(number for number, line in enumerate(text.splitlines(), 1) if "grain:" in line.lower())
-    if kind != "statistics" and grain != _GRAIN[kind]:
-        expected = ", ".join(_GRAIN[kind])
+    natural = _natural_grain(kind, [column.name for column in columns])
+    if kind != "statistics" and grain != natural:
+        expected = ", ".join(natural)
         raise InvalidView(path, line, f"the grain of a {SINGULAR[kind]} is {expected}, not {named}")
     unknown = [key for key in grain if key not in {column.name for column in columns}]
     if unknown:

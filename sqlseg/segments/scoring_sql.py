@@ -73,6 +73,8 @@ def scoring_query(
             if block.name.startswith("content:"):
                 kind = "what users buy, of which features.* know nothing"
             raise CannotCompile(segmentation, f"{block.name} is {kind}")
+    if not tables:
+        raise CannotCompile(segmentation, "it has no features, and its inputs are the same for all users")
     if model.placement is not None:
         raise CannotCompile(segmentation, f"{model.algorithm} places users without a formula that is known here")
     steps = _coordinates(model, tables) | _nearest_centroids(model.center_matrix, model.segment_ids)

@@ -158,6 +158,12 @@ class EncoderSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class ContentSettings(Section):
+    """`[content]`: what reads the texts of content inputs."""
+
+    text_encoder: Annotated[str, PlainValidator(values.encoder_ref)] = "minilm@1"
+
+
 class FeaturesSettings(Section):
     """`[features]`: which feature views are published."""
 
@@ -183,6 +189,7 @@ class Settings(Section):
     ]
     encoders: Annotated[Mapping[EncoderName, EncoderSettings], AfterValidator(MappingProxyType)]
     features: FeaturesSettings
+    content: ContentSettings
 
     _directory: Path = PrivateAttr()
     _lines: Mapping[KeyPath, int] = PrivateAttr()

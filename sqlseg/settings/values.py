@@ -179,6 +179,13 @@ def encoder_name(value: str) -> str:
     return identifier(value, "the name of an encoder", "behavior")
 
 
+def encoder_ref(value: object) -> str:
+    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if found is None or found["kind"] is not None:
+        raise ValueError(f'must be "name@version" (such as "minilm@1"), got {value!r}')
+    return found[0]
+
+
 def time_zone(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'must be the name of a time zone such as "Europe/London", got {value!r}')

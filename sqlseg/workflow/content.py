@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_array
 
+from sqlseg.encoders.session import Device
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.errors import QueryFailed
 from sqlseg.features.binding import bound_sql
@@ -16,15 +18,22 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block, content_block
 from sqlseg.segments.content import VOCABULARY, ContentProjection
 from sqlseg.segments.model import ClusterModel
-from sqlseg.settings import ClusterSegmentation, InvalidSettings, setting_problem
+from sqlseg.settings import ClusterSegmentation, EncoderSettings, InvalidSettings, setting_problem
 from sqlseg.workflow.materialise import Moment, ViewFailed
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.texts import embed_texts, forget_texts
 
 PROFILE_TERMS = 50
 """Terms of a segment in segments.content_profile."""
 
-_COLUMNS = {"category@1": "category", "item@1": "item_id"}
-"""What the shipped content views read of the events."""
+_NEEDS = {
+    "category@1": ("the column category of the events", "no view, cart, favorite or purchase has one"),
+    "item@1": ("the column item_id of the events", "no view, cart, favorite or purchase has one"),
+    "titles@1": ("the column title of the items", "no item that was bought has one"),
+    "reviews@1": ("events of type review with a text", "there is none"),
+    "searches@1": ("events of type search with a text", "there is none"),
+}
+"""What the shipped content views need, and what it means that they find nothing."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,15 @@ class Vocabulary:
 
     most: int = VOCABULARY
     known: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How texts are embedded: `at` (UTC) goes into the record; without a device, that of the settings is taken."""
+
+    at: datetime
+    device: Device | None
+    threads: int
 
 
 EVERYTHING = Vocabulary(2**62)
@@ -47,38 +65,72 @@ def vocabulary(model: ClusterModel | None, most: int = 0) -> Vocabulary:
 
 def compute_content(engine: Engine, view: View, moment: Moment) -> None:
     """Replace the rows of a content view. Raises ViewFailed."""
+    of = "text" if view.holds_texts else "term"
     try:
         engine.execute(
-            f"create or replace table sqlseg.{view.table} as select user_id, term::varchar as term, weight "
+            f"create or replace table sqlseg.{view.table} as select user_id, {of}::varchar as {of}, weight "
             f"from ({bound_sql(view, moment.as_of, moment.local_as_of, moment.source, pretty=False)}) "
-            "where term is not null"
+            f"where {of} is not null"
         )
     except QueryFailed as error:
         raise ViewFailed(view, error) from error
 
 
+def compute_contents(
+    engine: Engine,
+    project: Project,
+    views: Sequence[View],
+    moment: Moment,
+    how: Embedding,
+    *,
+    latest: bool,
+) -> str | None:
+    """Compute content views as of a moment, and embed their texts; return where, or None where no text was new.
+
+    What is known of texts that are gone is forgotten where this is the `latest` moment. Raises ViewFailed, and what
+    starting the text encoder raises.
+    """
+    for view in views:
+        # A view of items cannot even be bound without the column, which nothing else asks for.
+        if view.ref == "titles@1" and "title" not in engine.columns("sqlseg", "items"):
+            raise next(_problems(project, view))
+        compute_content(engine, view, moment)
+    encoder, provider = project.text_encoder, None
+    if encoder is None:
+        return None
+    of_texts = [view for view in views if view.holds_texts]
+    settings = project.settings.encoders.get(encoder.manifest.name, EncoderSettings())
+    for view in of_texts:
+        device = how.device or settings.device
+        ran = embed_texts(engine, encoder, view, embedded_at=how.at, device=device, threads=how.threads)
+        provider = ran or provider
+    if latest:
+        forget_texts(engine, encoder, of_texts)
+    return provider
+
+
 def missing_content(engine: Engine, project: Project) -> InvalidSettings | None:
     """Return the problem of the first content input that has nothing to go by, or None where all have."""
-    for name, segmentation in project.settings.segmentations.items():
-        if not isinstance(segmentation, ClusterSegmentation):
-            continue
-        for place, one in enumerate(segmentation.inputs):
-            if one.kind != "content":
-                continue
-            view = project.registry.view("contents", one.ref)
-            if engine.row(f"select 1 from sqlseg.{view.table} limit 1") is None:
-                key = ("segmentations", name, "inputs", place)
-                return setting_problem(project.settings, key, _nothing_there(str(one), _COLUMNS.get(one.ref), view))
+    for view in project.contents().values():
+        if engine.row(f"select 1 from sqlseg.{view.table} limit 1") is None:
+            return next(_problems(project, view))
     return None
 
 
-def _nothing_there(one: str, column: str | None, view: View) -> str:
-    if column is None:
+def _problems(project: Project, view: View) -> Iterator[InvalidSettings]:
+    """Yield for each input that a content view is the problem that it has nothing to go by."""
+    for name, segmentation in project.settings.segmentations.items():
+        for place, one in enumerate(segmentation.inputs if isinstance(segmentation, ClusterSegmentation) else ()):
+            if one.kind == "content" and one.ref == view.ref:
+                told = _nothing_there(str(one), _NEEDS.get(one.ref), view)
+                yield setting_problem(project.settings, ("segmentations", name, "inputs", place), told)
+
+
+def _nothing_there(one: str, needs: tuple[str, str] | None, view: View) -> str:
+    if needs is None:
         return f"{one} has no row for any user; see {view.path}, or take this input out"
-    return (
-        f"{one} needs the column {column} of the events, and no view, cart, favorite or purchase has one: select it as "
-        f"{column} in sql/events.sql, or take this input out"
-    )
+    file = "sql/items.sql" if "items" in needs[0] else "sql/events.sql"
+    return f"{one} needs {needs[0]}, and {needs[1]}: select it in {file}, or take this input out"
 
 
 def read_content(engine: Engine, name: str, view: View, wanted: Vocabulary) -> Block:
@@ -98,6 +150,8 @@ def record_content_profile(engine: Engine, segmentation: str, contents: Mapping[
     """Replace what the segments of one segmentation buy more of than others, for every content of the project."""
     engine.execute("delete from segments.content_profile where segmentation = $name", {"name": segmentation})
     for name, view in contents.items():
+        if view.holds_texts:
+            continue
         with _rows_of(engine, view):
             engine.execute(
                 sql_text("steps/content/profile.sql"),

@@ -34,7 +34,15 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
                 "inputs": ", ".join(str(one) for one in segmentation.inputs),
                 **_view_texts(project.views_read_by_cluster(segmentation)),
                 **{f"encoder {encoder.ref}": encoder.manifest.sha256 for encoder in project.encoders_of(segmentation)},
+                **_text_encoder(project, segmentation),
             }
+
+
+def _text_encoder(project: Project, segmentation: ClusterSegmentation) -> Definition:
+    encoder = project.text_encoder
+    if encoder is None or not any(view.holds_texts for view in project.views_read_by_cluster(segmentation)):
+        return {}
+    return {f"text encoder {encoder.ref}": encoder.fingerprint}
 
 
 def project_definition(project: Project) -> Definition:

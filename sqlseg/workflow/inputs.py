@@ -18,6 +18,7 @@ from sqlseg.segments.blocks import Block, FloatArray, embedding_block, feature_b
 from sqlseg.settings import ClusterSegmentation
 from sqlseg.workflow.content import Vocabulary, read_content
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.texts import read_texts
 
 _NUMBERS = {
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
@@ -92,7 +93,11 @@ def read_blocks(
     for one in segmentation.inputs:
         if one.kind == "content":
             content = project.registry.view("contents", one.ref)
-            blocks.append(read_content(engine, str(one), content, terms or Vocabulary()))
+            if content.holds_texts:
+                assert project.text_encoder is not None
+                blocks.append(read_texts(engine, str(one), content, project.text_encoder))
+            else:
+                blocks.append(read_content(engine, str(one), content, terms or Vocabulary()))
             continue
         if one.kind == "encoder":
             encoder = next(e for e in project.encoders_of(segmentation) if e.ref == one.ref)

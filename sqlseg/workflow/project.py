@@ -1,11 +1,12 @@
 """A project on disk with everything it names, read and checked before any work begins."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlseg import sqltext
-from sqlseg.encoders.manifest import Encoder, load_encoder
+from sqlseg.encoders.content_manifest import TextEncoder, load_text_encoder
+from sqlseg.encoders.manifest import Encoder, UnknownEncoder, load_encoder
 from sqlseg.errors import SqlsegError
 from sqlseg.features.registry import Registry
 from sqlseg.features.view import View
@@ -36,6 +37,8 @@ class Project:
     settings: Settings
     registry: Registry
     encoders: tuple[Encoder, ...]
+    text_encoder: TextEncoder | None = None
+    """What reads texts, where some segmentation has texts among its inputs."""
 
     @property
     def directory(self) -> Path:
@@ -185,6 +188,8 @@ def open_project(directory: Path) -> Project:
     encoders = tuple(load_encoder(ref, roots) for ref in sorted(refs))
     project = Project(settings, registry, encoders)
     _check_algorithms(settings)
+    if any(view.holds_texts for view in project.contents().values()):
+        project = replace(project, text_encoder=_text_encoder(settings, roots))
     project.computed_views()  # every reference is looked up before any work begins
     return project
 
@@ -202,3 +207,10 @@ def _check_algorithms(settings: Settings) -> None:
         if given in FINDS_THE_NUMBER and segmentation.k != "auto":
             message = f'must be "auto" with {given}, which finds the number of segments itself, got {segmentation.k}'
             raise setting_problem(settings, ("segmentations", name, "k"), message)
+
+
+def _text_encoder(settings: Settings, roots: list[Path]) -> TextEncoder:
+    try:
+        return load_text_encoder(settings.content.text_encoder, roots)
+    except UnknownEncoder as error:
+        raise setting_problem(settings, ("content", "text_encoder"), f"{error.message} {error.hint}") from error

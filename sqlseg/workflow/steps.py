@@ -25,7 +25,8 @@ from sqlseg.workflow import recording
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.content import (
     EVERYTHING,
-    compute_content,
+    Embedding,
+    compute_contents,
     missing_content,
     record_content_profile,
     vocabulary,
@@ -146,8 +147,10 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
     for done, view in enumerate(features):
         work.narrator.progress(done, len(features) + len(work.project.encoders))
         compute_features(engine, view, moment, users)
-    for view in work.plan.contents():
-        compute_content(engine, view, moment)
+    how = Embedding(work.run.started_at, "cuda" if work.require_gpu else None, work.threads)
+    latest = moment == work.moment
+    ran = compute_contents(engine, work.project, work.plan.contents(), moment, how, latest=latest)
+    work.provider = ran or work.provider
     for done, encoder in enumerate(work.project.encoders, start=len(features)):
         work.narrator.progress(done, len(features) + len(work.project.encoders))
         sequence = work.project.registry.view("sequences", encoder.manifest.sequence)
@@ -349,6 +352,8 @@ def _drop_unused(work: Work) -> None:
     now += [("table", "sqlseg", view.table) for view in (*features, *work.plan.contents())]
     now += [("table", "stats", view.relation.partition(".")[2]) for view in work.plan.statistics()]
     now += [("table", "embeddings", encoder.table) for encoder in work.project.encoders]
+    if work.project.text_encoder is not None:
+        now.append(("table", "embeddings", work.project.text_encoder.table))
     before = engine.rows("select kind, schema_name, name from sqlseg.computed_relation order by kind desc, 2, 3")
     for kind, schema, name in before:
         if (kind, schema, name) not in now:

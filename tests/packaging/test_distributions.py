@@ -74,8 +74,10 @@ def test_every_model_that_a_manifest_names_is_in_the_wheel(wheel: Path) -> None:
         manifests = [name for name in packed.namelist() if name.endswith("/manifest.json")]
         assert manifests
         for name in manifests:
-            model = json.loads(packed.read(name))["model"]
-            assert packed.getinfo(f"{name.rpartition('/')[0]}/{model}").file_size > 0
+            manifest = json.loads(packed.read(name))
+            files = [manifest.get("tokenizer")] if manifest.get("package") else [manifest["model"]]
+            for file in files:
+                assert packed.getinfo(f"{name.rpartition('/')[0]}/{file}").file_size > 0
 
 
 def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
