@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -283,7 +284,8 @@ def rule_segments(
     A segment keeps its id for as long as the rule calls it by the same name. Raises RuleFailed.
     """
     path = segmentation.sql
-    rows = _rule_rows(engine, project, segmentation)
+    project.views_read_by_rules(segmentation)  # says which names a rule may not read
+    rows = rule_rows(engine, project, path, path.read_text(encoding="utf-8"))
     segment_of: dict[str, str] = {}
     for user, segment in rows:
         if user in segment_of:
@@ -332,11 +334,10 @@ def rule_segments(
     )
 
 
-def _rule_rows(engine: Engine, project: Project, segmentation: RulesSegmentation) -> list[tuple[str, str | None]]:
-    path = segmentation.sql
-    tree = sqltext.parse_select(path.read_text(encoding="utf-8"), path)
+def rule_rows(engine: Engine, project: Project, path: Path, text: str) -> list[tuple[str, str | None]]:
+    """Return user_id and segment_name as the text of a rule gives them, over the features in the warehouse."""
+    tree = sqltext.parse_select(text, path)
     tables: dict[str, str] = {}
-    project.views_read_by_rules(segmentation)
     for table in sqltext.base_tables(tree):
         read = sqltext.table_name(table)
         schema, _, relation = read.rpartition(".")
@@ -345,15 +346,15 @@ def _rule_rows(engine: Engine, project: Project, segmentation: RulesSegmentation
             tables[read] = f"sqlseg.{read}"
         else:
             tables[read] = f"sqlseg.{view.table}" if view.kind == "features" else view.relation
-    text = sqltext.to_sql(sqltext.bind(tree, tables, {}))
+    bound = sqltext.to_sql(sqltext.bind(tree, tables, {}))
     try:
-        columns = {column.lower() for column in engine.describe(text)}
+        columns = {column.lower() for column in engine.describe(bound)}
         if not {"user_id", "segment_name"} <= columns:
             raise RuleFailed(
                 f"{path} returns {', '.join(sorted(columns))}.", hint="Return two columns: user_id and segment_name."
             )
         return engine.rows(
-            f"select user_id::varchar, nullif(trim(segment_name::varchar), '') from (\n{text}\n) "
+            f"select user_id::varchar, nullif(trim(segment_name::varchar), '') from (\n{bound}\n) "
             "where user_id is not null order by 1, 2"
         )
     except QueryFailed as error:

@@ -42,6 +42,7 @@ from sqlseg.workflow.materialise import (
     keep_population,
 )
 from sqlseg.workflow.narration import Narrator
+from sqlseg.workflow.old_definition import placed_by_old_definition
 from sqlseg.workflow.plan import Plan, SegmentationPlan
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.recording import Run
@@ -62,12 +63,14 @@ from sqlseg.workflow.state import LastRefresh, ModelInUse, next_model_version, r
 class LookBack:
     """Users as of the last refresh, in the light of what is known now.
 
-    Of a cluster segmentation the `inputs`, to be placed by any model; of a rule the `segments` it puts them in.
+    Of a cluster segmentation the `inputs`, to be placed by any model; of a rule the `segments` it puts them in. Where
+    it is defined anew, the segments `by_old_definition`, if that can still be computed.
     """
 
     users: NDArray[Any]
     inputs: tuple[Block, ...] = ()
     segments: NDArray[Any] | None = None
+    by_old_definition: Mapping[str, str] | None = None
 
     def placed_by(self, model: ClusterModel) -> dict[str, str]:
         """Return the segment that a model puts each user in."""
@@ -172,10 +175,12 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
 
 def look_back(work: Work) -> Before:
     """Return users as of the last refresh, for every segmentation of the plan that was there."""
-    users = compute_inputs(work, work.moment_of_last(), everyone=not work.only_past_changed)
+    moment = work.moment_of_last()
+    users = compute_inputs(work, moment, everyone=not work.only_past_changed)
     before: Before = {}
     if len(users) == 0:
         return before
+    computed = {view.relation for view in work.plan.features()}
     for plan in work.plan.segmentations:
         segmentation = work.project.settings.segmentations[plan.name]
         if plan.name not in work.models:
@@ -186,6 +191,18 @@ def look_back(work: Work) -> Before:
             before[plan.name] = LookBack(users, segments=segments)
         else:
             before[plan.name] = LookBack(users, inputs=read_blocks(work.engine, work.project, segmentation, EVERYTHING))
+        if plan.redefined and late_users(work.engine):
+            placed_then = placed_by_old_definition(
+                work.engine,
+                work.project,
+                plan.name,
+                segmentation,
+                work.models[plan.name],
+                users,
+                computed,
+                lambda view: compute_features(work.engine, view, moment, len(users)),
+            )
+            before[plan.name] = replace(before[plan.name], by_old_definition=placed_then)
     return before
 
 
@@ -255,8 +272,8 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
     What changed is swapped in one by one, with time and behaviour standing as at the last refresh until the end: late
     data under the old model, then the new definition or model. The cause is the first swap after which the user is in
     the final segment; who never is has moved by behaviour. Late data are swapped in for users whose past has changed.
-    Under a new definition the old model has no inputs, so late data and definition are swapped in together, and count
-    as definition. Attributes from users.sql have no history: what they move counts as behaviour.
+    A new definition comes after late data where the old one can still be computed; else the two are swapped in
+    together, and count as definition. Attributes from users.sql have no history: what they move counts as behaviour.
     """
     placed = work.placed[plan.name]
     final = np.array(placed.segment_ids, dtype=object)[placed.labels]
@@ -271,19 +288,19 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
 
     # The first swap that settles a user counts, so the later ones are written first.
     past_changed = {} if plan.name in work.behind else dict.fromkeys(late_users(work.engine), True)
+    late: Mapping[str, str] = back.by_old_definition or {}
     if back.segments is not None:
         then = dict(zip(back.users, back.segments, strict=True))
         if plan.redefined:
             settle("definition", then)
         else:
-            settle("late_data", {user: then[user] for user in then if user in past_changed})
-        return causes
-    if placed.model is not None and plan.action == "fit":
-        settle("definition" if plan.redefined else "model", back.placed_by(placed.model))
-    if not plan.redefined and past_changed:
-        model = model_in_use(work.engine, plan.name, work.models[plan.name].version)
-        then = back.placed_by(model)
-        settle("late_data", {user: then[user] for user in then if user in past_changed})
+            late = then
+    else:
+        if placed.model is not None and plan.action == "fit":
+            settle("definition" if plan.redefined else "model", back.placed_by(placed.model))
+        if not plan.redefined and past_changed:
+            late = back.placed_by(model_in_use(work.engine, plan.name, work.models[plan.name].version))
+    settle("late_data", {user: segment for user, segment in late.items() if user in past_changed})
     return causes
 
 

@@ -167,3 +167,100 @@ def test_late_data_comes_before_the_model(shop):
     shop.events(*POOR, *RICH, bought("poor3", "2024-03-04 10:00", 990), LATER)
     shop.refresh(refit="always")
     assert moves(shop) == {"poor3": "late_data"}
+
+
+# -- together ----------------------------------------------------------------------------------------------------
+
+MIDDLE = [bought(f"middle{n}", f"2024-03-0{n} 12:00", 100 + n) for n in range(1, 4)]
+LATE = bought("poor3", "2024-03-04 10:00", 990)
+HIGH = TIERS.replace("spend >= 100", "spend >= 15")
+
+
+def all_at_once(shop):
+    """Late data of poor3, behaviour of poor4, somebody new, and rich5 erased, beside what the test changes."""
+    stay = [one for one in [*POOR, *RICH, *MIDDLE] if one["user_id"] != "rich5"]
+    shop.events(*stay, LATE, bought("poor4", "2024-03-10 10:00", 990), bought("new", "2024-03-10 12:00", 12))
+    return shop.refresh()
+
+
+def counted(shop, name="wealth"):
+    rows = shop.rows(
+        "select cause, sum(user_count)::int from segments.transition where run_id = (select max(run_id) from "
+        f"segments.transition) and segmentation = '{name}' group by 1 order by 1"
+    )
+    return dict(rows)
+
+
+@pytest.fixture
+def with_middle(tmp_path):
+    return make(tmp_path / "shop", MIDDLE)
+
+
+def test_every_cause_at_once_under_a_new_number_of_segments(with_middle):
+    shop = with_middle
+    shop.settings(RULES + CLUSTERS.format(k=3))
+    shop.write("sql/segments/tier.sql", HIGH)
+    outcome = all_at_once(shop)
+    assert outcome.plan.segmentations[1].reasons == ("k is 3, was 2",)
+    moved = moves(shop)
+    # One of the three groups is new; those who are in it moved by definition.
+    [fresh] = {segment for segment in grouped(shop) if segment == "wealth-3"}
+    assert {user for user, cause in moved.items() if cause == "definition"} == grouped(shop)[fresh]
+    assert (moved["poor4"], moved["new"]) == ("behavior", "first_seen")
+    # poor3 joins the rich: with the late purchase it would have under two segments as well.
+    found = counted(shop)
+    assert found == {
+        "behavior": 1,
+        "definition": len(grouped(shop)[fresh]),
+        "erased": 1,
+        "first_seen": 1,
+        "late_data": 1,
+    }
+    # By the rule, too: 15 instead of 100 takes poor5 along.
+    assert counted(shop, "tier") == {"behavior": 1, "definition": 1, "erased": 1, "first_seen": 1, "late_data": 1}
+    assert moves(shop, "tier")["poor5"] == "definition"
+
+
+def test_every_cause_at_once_under_a_new_model(with_middle):
+    shop = with_middle
+    giants = [bought(f"giant{n}", f"2024-03-05 1{n}:00", 10_000_000 + n) for n in range(1, 6)]
+    stay = [one for one in [*POOR, *RICH, *MIDDLE] if one["user_id"] != "rich5"]
+    shop.events(*POOR, *RICH, *MIDDLE, *giants)
+    shop.refresh()
+    home = {user: segment for segment, users in grouped(shop).items() for user in users}
+    assert home["rich1"] == home["giant1"] != home["poor1"]
+    shop.events(
+        *stay,
+        *giants,
+        bought("poor3", "2024-03-04 10:00", 9_000_000),
+        bought("poor4", "2024-03-10 10:00", 9_000_000),
+        bought("new", "2024-03-10 12:00", 12),
+    )
+    shop.refresh(refit="always")
+    moved = moves(shop)
+    assert (moved["poor4"], moved["new"]) == ("behavior", "first_seen")
+    assert {user for user, cause in moved.items() if cause == "model"} == {f"rich{n}" for n in range(1, 5)}
+    assert counted(shop) == {"behavior": 1, "erased": 1, "first_seen": 1, "late_data": 1, "model": 4}
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["the old version is kept", "the old version is gone"])
+def test_late_data_under_a_new_version_of_an_input(shop, kept):
+    # The second version counts in hundreds: the division stays, but the segments are found anew in it.
+    shop.write("sql/features/money__v2.sql", MONEY.replace("sum(price) as", "sum(price) / 100 as"))
+    if not kept:
+        (shop.directory / "sql" / "features" / "money__v1.sql").unlink()
+    shop.settings(RULES + CLUSTERS.format(k=2).replace("money@1", "money@2"))
+    shop.events(*POOR, *RICH, LATE, LATER)
+    outcome = shop.refresh()
+    assert "features money@2 is new" in outcome.plan.segmentations[1].reasons
+    assert moves(shop) == {"poor3": "late_data" if kept else "definition"}
+    # Nothing is left of the old version.
+    assert shop.rows("select count(*) from duckdb_tables() where table_name like '%money_v1'") == [(0,)]
+
+
+def test_who_would_not_be_there_by_the_old_rule_moved_by_definition(shop):
+    shop.write("sql/segments/tier.sql", "select user_id, 'All' as segment_name from features.money")
+    shop.events(*POOR, *RICH, LATE)
+    shop.refresh()
+    # The old rule would have moved poor3 to High, but in the end nobody is anywhere but in All.
+    assert set(counted(shop, "tier")) == {"definition"}
