@@ -1,6 +1,7 @@
 """`sqlseg segments`: what the segments are, why a user is in one, and what people call them."""
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,14 +14,9 @@ from sqlseg.cli.overview import print_overview
 from sqlseg.segments.scoring_sql import Dialect
 from sqlseg.settings import load_settings
 from sqlseg.workflow.comparing import Descent, Difference, difference
+from sqlseg.workflow.one_user import Move, UserInSegmentation, explain_user
 from sqlseg.workflow.project import open_project
-from sqlseg.workflow.reading import (
-    UserInSegmentation,
-    explain_user,
-    segment_overview,
-    segmentation_sheet,
-    segmentation_sql,
-)
+from sqlseg.workflow.reading import segment_overview, segmentation_sheet, segmentation_sql
 from sqlseg.workflow.renaming import rename_segment
 from sqlseg.workflow.warehouse import open_warehouse
 
@@ -169,6 +165,7 @@ def _print_place(place: UserInSegmentation) -> None:
             ["feature", "this user", "segment mean", "all users", "part"],
             rows,
         )
+        _print_moves(place.moves)
     stays = [
         (stay["segment_name"], _minute(stay["valid_from"]), _minute(stay["valid_to"]) or "now", stay["cause"])
         for stay in place.stays
@@ -286,6 +283,26 @@ def _told(descent: Descent) -> str:
     return f"{descent.segmentation}: {told[descent.relation]}"
 
 
+def _print_moves(moves: Sequence[Move]) -> None:
+    alone = [move for move in moves if move.feature is not None]
+    if alone:
+        print_table(
+            "\nWhat would move the user, one feature alone and the rest as it is",
+            ["feature", "this user", "would need", "then in"],
+            [
+                (move.feature, move.given, move.value, _segment(move.segment_name, move.segment_id))
+                for move in alone[:5]
+            ],
+        )
+    ahead = [
+        f"in {_segment(move.segment_name, move.segment_id)} after {move.days} day{'s'[: move.days != 1]} ({move.date})"
+        for move in moves
+        if move.days is not None
+    ]
+    told = ", ".join(ahead) if ahead else "stays here for a year"
+    stdout().print(printable(f"If nothing happens: {told}."), markup=False, soft_wrap=True)
+
+
 def _minute(moment: datetime | None) -> str:
     return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M")
 
@@ -297,6 +314,7 @@ def _plain(place: UserInSegmentation) -> dict[str, Any]:
         "runner_up_name": place.runner_up_name,
         "rule_sql": place.rule_sql,
         "reasons": [vars(reason) for reason in place.reasons],
+        "moves": [vars(move) for move in place.moves],
         "stays": list(place.stays),
     }
 

@@ -5,20 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
-from sqlseg.segments.assignment import NOBODY
-from sqlseg.segments.explain import explain
-from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.scoring_sql import Dialect
-from sqlseg.workflow.content import vocabulary
-from sqlseg.workflow.inputs import read_blocks, read_users
 from sqlseg.workflow.live import membership_sql
-from sqlseg.workflow.project import Project
 
 
 class NothingPublished(SqlsegError):
@@ -33,14 +26,6 @@ class UnknownSegmentation(SqlsegError):
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"No segmentation named {name!r} is published.", hint=f"Choose one of: {', '.join(known)}.")
-
-
-class UnknownUser(SqlsegError):
-    """A command names a user that no segment holds."""
-
-    def __init__(self, user_id: str, close: Sequence[str]) -> None:
-        hint = f"Similar ids: {', '.join(close)}." if close else "Ids are those of events.user_id, as text."
-        super().__init__(f"No user {user_id!r} among the published memberships.", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -144,81 +129,3 @@ def segmentation_sql(path: Path, name: str, dialect: Dialect) -> str:
         if name not in known:
             raise UnknownSegmentation(name, known)
         return membership_sql(reader, name, dialect)
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One input's part in why a user is in the own segment and not in the next one.
-
-    `contribution` is its share of d2^2 - d1^2 in the model's space: above 0 it speaks for the own segment.
-    `value` is the user's, the means are of the segment and of all users; None for an embedding.
-    """
-
-    feature: str
-    value: float | None
-    segment_mean: float | None
-    overall_mean: float | None
-    contribution: float
-
-
-@dataclass(frozen=True)
-class UserInSegmentation:
-    """Where one user stands in one segmentation, and why; rules and single segments need no reasons."""
-
-    membership: Mapping[str, Any]
-    kind: str
-    runner_up_name: str | None
-    rule_sql: str | None
-    reasons: tuple[Reason, ...]
-    stays: tuple[Mapping[str, Any], ...]
-
-
-def explain_user(project: Project, warehouse: Engine, user_id: str) -> list[UserInSegmentation]:
-    """Return where a user stands in every segmentation, from the warehouse's last refresh. Raises UnknownUser."""
-    memberships = warehouse.table(sql_text("steps/read/membership_of_user.sql"), {"user_id": user_id}).to_pylist()
-    if not memberships:
-        close = warehouse.rows(sql_text("steps/read/similar_users.sql"), {"user_id": user_id})
-        raise UnknownUser(user_id, [row[0] for row in close])
-    found = []
-    for membership in memberships:
-        name = membership["segmentation"]
-        stays = warehouse.table(
-            sql_text("steps/read/stays_of_user.sql"), {"user_id": user_id, "segmentation": name}
-        ).to_pylist()
-        kind, runner_up, rule = (membership.pop(column) for column in ("kind", "runner_up_name", "rule_sql"))
-        reasons = _reasons(project, warehouse, user_id, membership) if kind == "cluster" else ()
-        found.append(UserInSegmentation(membership, kind, runner_up, rule, reasons, tuple(stays)))
-    return found
-
-
-def _reasons(project: Project, warehouse: Engine, user_id: str, membership: Mapping[str, Any]) -> tuple[Reason, ...]:
-    name = membership["segmentation"]
-    segmentation = project.settings.segmentations.get(name)
-    text = warehouse.value(
-        "select parameters from segments.model where segmentation = $name and model_version = $version",
-        {"name": name, "version": membership["model_version"]},
-    )
-    if segmentation is None or segmentation.kind != "cluster" or text is None:
-        return ()
-    model = ClusterModel.from_json(text)
-    position = int(np.flatnonzero(read_users(warehouse) == user_id)[0])
-    blocks = read_blocks(warehouse, project, segmentation, vocabulary(model))
-    blocks = tuple(block.take(np.array([position])) for block in blocks)
-    assignment = model.score(blocks)
-    if assignment.runner_up[0] == NOBODY:
-        return ()
-    x = model.preprocessing.transform(blocks)
-    values = {column: float(block.values[0, number]) for block in blocks for number, column in enumerate(block.columns)}
-    means = {
-        feature: (mean, overall)
-        for feature, mean, overall in warehouse.rows(
-            "select feature, mean, overall_mean from segments.profile "
-            "where segmentation = $name and segment_id = $segment",
-            {"name": name, "segment": membership["segment_id"]},
-        )
-    }
-    rows = explain(x, assignment, model.center_matrix, model.preprocessing.inputs)
-    return tuple(
-        Reason(row.feature, values.get(row.feature), *means.get(row.feature, (None, None)), row.contribution)
-        for row in rows
-    )

@@ -1,0 +1,156 @@
+"""What people ask about one user: where they stand, why, and what would change it."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sqlseg.engine.duckdb import Engine
+from sqlseg.errors import SqlsegError
+from sqlseg.resources import sql_text
+from sqlseg.segments.blocks import Block
+from sqlseg.segments.counterfactual import single_changes
+from sqlseg.segments.explain import explain
+from sqlseg.segments.model import ClusterModel
+from sqlseg.workflow.content import vocabulary
+from sqlseg.workflow.inputs import read_blocks, read_users
+from sqlseg.workflow.outlook import segments_ahead
+from sqlseg.workflow.project import Project
+
+
+class UnknownUser(SqlsegError):
+    """A command names a user that no segment holds."""
+
+    def __init__(self, user_id: str, close: Sequence[str]) -> None:
+        hint = f"Similar ids: {', '.join(close)}." if close else "Ids are those of events.user_id, as text."
+        super().__init__(f"No user {user_id!r} among the published memberships.", hint=hint)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One input's part in why a user is in the own segment and not in the next one.
+
+    `contribution` is its share of d2^2 - d1^2 in the model's space: above 0 it speaks for the own segment.
+    `value` is the user's, the means are of the segment and of all users; None for an embedding.
+    """
+
+    feature: str
+    value: float | None
+    segment_mean: float | None
+    overall_mean: float | None
+    contribution: float
+
+
+@dataclass(frozen=True)
+class Move:
+    """What would take a user into another segment: a feature at a value, or days in which nothing happens.
+
+    Of a feature, `given` is what the user has and `effort` how far away the value is, in standard deviations, with
+    everything else standing still. Of time, `days` and the `date` that they lead to.
+    """
+
+    segment_id: str
+    segment_name: str
+    feature: str | None = None
+    given: float | None = None
+    value: float | None = None
+    effort: float | None = None
+    days: int | None = None
+    date: datetime.date | None = None
+
+
+@dataclass(frozen=True)
+class UserInSegmentation:
+    """Where one user stands in one segmentation, why, and what would change it; a rule speaks for itself."""
+
+    membership: Mapping[str, Any]
+    kind: str
+    runner_up_name: str | None
+    rule_sql: str | None
+    reasons: tuple[Reason, ...]
+    moves: tuple[Move, ...]
+    stays: tuple[Mapping[str, Any], ...]
+
+
+def explain_user(project: Project, warehouse: Engine, user_id: str) -> list[UserInSegmentation]:
+    """Return where a user stands in every segmentation, from the warehouse's last refresh. Raises UnknownUser."""
+    memberships = warehouse.table(sql_text("steps/read/membership_of_user.sql"), {"user_id": user_id}).to_pylist()
+    if not memberships:
+        close = warehouse.rows(sql_text("steps/read/similar_users.sql"), {"user_id": user_id})
+        raise UnknownUser(user_id, [row[0] for row in close])
+    found = []
+    for membership in memberships:
+        name = membership["segmentation"]
+        stays = warehouse.table(
+            sql_text("steps/read/stays_of_user.sql"), {"user_id": user_id, "segmentation": name}
+        ).to_pylist()
+        kind, runner_up, rule = (membership.pop(column) for column in ("kind", "runner_up_name", "rule_sql"))
+        reasons, moves = _reasons_and_moves(project, warehouse, membership) if kind == "cluster" else ((), ())
+        found.append(UserInSegmentation(membership, kind, runner_up, rule, reasons, moves, tuple(stays)))
+    return found
+
+
+def _reasons_and_moves(
+    project: Project, warehouse: Engine, membership: Mapping[str, Any]
+) -> tuple[tuple[Reason, ...], tuple[Move, ...]]:
+    name, user_id = membership["segmentation"], membership["user_id"]
+    segmentation = project.settings.segmentations.get(name)
+    text = warehouse.value(
+        "select parameters from segments.model where segmentation = $name and model_version = $version",
+        {"name": name, "version": membership["model_version"]},
+    )
+    if segmentation is None or segmentation.kind != "cluster" or text is None:
+        return (), ()
+    model = ClusterModel.from_json(text)
+    position = int(np.flatnonzero(read_users(warehouse) == user_id)[0])
+    blocks = read_blocks(warehouse, project, segmentation, vocabulary(model))
+    blocks = tuple(block.take(np.array([position])) for block in blocks)
+    if len(model.segment_ids) == 1:
+        return (), ()
+    reasons = _reasons(warehouse, model, blocks, membership)
+    return reasons, _moves(project, warehouse, model, blocks, membership)
+
+
+def _moves(
+    project: Project, warehouse: Engine, model: ClusterModel, blocks: Sequence[Block], membership: Mapping[str, Any]
+) -> tuple[Move, ...]:
+    names = dict(warehouse.rows("select segment_id, segment_name from segments.segment"))
+    ids = model.segment_ids
+    changes = tuple(
+        Move(
+            ids[change.segment],
+            names[ids[change.segment]],
+            feature=change.feature,
+            given=change.given,
+            value=change.value,
+            effort=change.effort,
+        )
+        for change in single_changes(model, blocks)
+    )
+    ahead = segments_ahead(warehouse, project, model, blocks, membership["user_id"], membership["as_of"])
+    return changes + tuple(
+        Move(ids[one.segment], names[ids[one.segment]], days=one.days, date=one.date) for one in ahead
+    )
+
+
+def _reasons(
+    warehouse: Engine, model: ClusterModel, blocks: Sequence[Block], membership: Mapping[str, Any]
+) -> tuple[Reason, ...]:
+    assignment = model.score(blocks)
+    x = model.preprocessing.transform(blocks)
+    values = {column: float(block.values[0, number]) for block in blocks for number, column in enumerate(block.columns)}
+    means = {
+        feature: (mean, overall)
+        for feature, mean, overall in warehouse.rows(
+            "select feature, mean, overall_mean from segments.profile "
+            "where segmentation = $name and segment_id = $segment",
+            {"name": membership["segmentation"], "segment": membership["segment_id"]},
+        )
+    }
+    rows = explain(x, assignment, model.center_matrix, model.preprocessing.inputs)
+    return tuple(
+        Reason(row.feature, values.get(row.feature), *means.get(row.feature, (None, None)), row.contribution)
+        for row in rows
+    )
