@@ -202,8 +202,10 @@ def _type_text(key: str, field: FieldInfo) -> str:
         return "a table, below"
     if key == "algorithm":
         return _either(f'"{name}"' for name in ALGORITHMS)
-    if key == "inputs":
+    if key in ("inputs", "features"):
         return "a list of text"
+    if key == "horizons":
+        return "a list of whole numbers"
     if key == "publish":
         return '"all" or a list of text'
     return _kind_text(field.annotation)

@@ -37,6 +37,8 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "metric"),
     Relation("segments", "drift"),
     Relation("segments", "model"),
+    Relation("segments", "forecast_model"),
+    Relation("segments", "forecast_measure"),
     Relation("segments", "run"),
     Relation("quality", "rejection"),
     Relation("quality", "check"),

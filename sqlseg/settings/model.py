@@ -170,6 +170,14 @@ class FeaturesSettings(Section):
     publish: Annotated[Literal["all"] | tuple[InputRef, ...], PlainValidator(values.published_views)] = "all"
 
 
+class ForecastsSettings(Section):
+    """`[forecasts]`: what is learned from the shop's past, where an input is a forecast."""
+
+    horizons: Annotated[tuple[int, ...] | None, PlainValidator(values.horizons)] = None
+    """Days; None stands for the default, of which horizons are left out that the past cannot support."""
+    features: Annotated[tuple[InputRef, ...] | None, PlainValidator(values.feature_views)] = None
+
+
 Segmentation = ClusterSegmentation | RulesSegmentation
 SegmentationName = Annotated[str, AfterValidator(values.segmentation_name)]
 SourceName = Annotated[str, AfterValidator(values.source_name)]
@@ -190,6 +198,7 @@ class Settings(Section):
     encoders: Annotated[Mapping[EncoderName, EncoderSettings], AfterValidator(MappingProxyType)]
     features: FeaturesSettings
     content: ContentSettings
+    forecasts: ForecastsSettings
 
     _directory: Path = PrivateAttr()
     _lines: Mapping[KeyPath, int] = PrivateAttr()

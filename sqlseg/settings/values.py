@@ -16,7 +16,7 @@ from sqlseg.settings.toml_lines import KeyPath
 
 RESERVED_SEGMENTATIONS = {
     *("segmentation", "segment", "membership", "membership_history", "transition", "lineage", "daily", "profile"),
-    *("reason", "metric", "drift", "model", "run", "users", "content_profile"),
+    *("reason", "metric", "drift", "model", "run", "users", "content_profile", "forecast_model", "forecast_measure"),
 }
 SCHEMAS = {"sqlseg", "stats", "features", "embeddings", "segments", "quality"}
 RESERVED_SOURCES = {
@@ -25,16 +25,16 @@ RESERVED_SOURCES = {
 }
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
-_REFERENCE = re.compile(r"(?:(?P<kind>encoder|content):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)")
+_REFERENCE = re.compile(r"(?:(?P<kind>encoder|forecast|content):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)")
 _MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*(B|[KMGT]i?B)", re.IGNORECASE)
 
 
-InputKind = Literal["features", "encoder", "content"]
+InputKind = Literal["features", "encoder", "forecast", "content"]
 
 
 @dataclass(frozen=True)
 class InputRef:
-    """One input of a segmentation: a version of a feature view, of an encoder or of a content view."""
+    """One input of a segmentation: a version of a feature view, an encoder, its forecasts or a content view."""
 
     kind: InputKind
     name: str
@@ -58,7 +58,8 @@ def parse_input(text: str) -> InputRef:
     if found is None:
         hint = f"; write {text}@1 for its first version" if isinstance(text, str) and "@" not in text else ""
         raise ValueError(
-            'must be "name@version", "encoder:name@version" or "content:name@version" (such as "rfm@1"), '
+            'must be "name@version", "encoder:name@version", "forecast:name@version" or "content:name@version" '
+            '(such as "rfm@1"), '
             f"got {text!r}{hint}"
         )
     return InputRef(cast(InputKind, found["kind"] or "features"), found["name"], int(found["version"]))
@@ -246,6 +247,25 @@ def distinct(inputs: tuple[InputRef, ...]) -> tuple[InputRef, ...]:
             if (one.kind, one.name) == (other.kind, other.name):
                 raise ValueError(f"names {one.name} twice ({other} and {one}); keep one of them")
     return inputs
+
+
+def horizons(value: object) -> tuple[int, ...]:
+    """Days to look ahead, ascending."""
+    days = value if isinstance(value, list) else []
+    whole = all(isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= 730 for one in days)
+    if not days or not whole or len(set(days)) != len(days):
+        raise ValueError(
+            f"must be a list of different whole numbers of days, 1 to 730, such as [30, 90], got {value!r}"
+        )
+    return tuple(sorted(days))
+
+
+def feature_views(value: object) -> tuple[InputRef, ...]:
+    """Feature views by name and version, each named once."""
+    refs = tuple(parse_input(text) for text in value) if isinstance(value, list) else ()
+    if not refs or any(ref.kind != "features" for ref in refs):
+        raise ValueError(f'must be a list of feature views such as ["rfm@1", "cadence@1"], got {value!r}')
+    return distinct(refs)
 
 
 def published_views(value: object) -> Literal["all"] | tuple[InputRef, ...]:

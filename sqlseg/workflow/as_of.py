@@ -71,6 +71,25 @@ def resolve_as_of(
     return asked
 
 
+def days_before(moment: datetime, days: int, timezone: str) -> datetime:
+    """Return the UTC instant when clocks of a zone showed the same time so many days before.
+
+    >>> days_before(datetime(2011, 4, 1, 23, 0), 30, "Europe/London")  # before clocks went forward
+    datetime.datetime(2011, 3, 3, 0, 0)
+    """
+    then = local(moment, timezone) - timedelta(days=days)
+    return then.replace(tzinfo=ZoneInfo(timezone)).astimezone(UTC).replace(tzinfo=None)
+
+
+def local_days_between(earlier: datetime, later: datetime, timezone: str) -> int:
+    """Return the whole days between two UTC instants, by the clocks of a zone.
+
+    >>> local_days_between(datetime(2011, 3, 3, 0, 30), datetime(2011, 4, 1, 23, 0), "Europe/London")
+    29
+    """
+    return (local(later, timezone) - local(earlier, timezone)).days
+
+
 def local(moment: datetime, timezone: str) -> datetime:
     """Return a UTC instant as the wall clock of a zone shows it, without zone.
 

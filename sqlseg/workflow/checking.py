@@ -4,7 +4,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.features.checks import CheckQuery, check_queries
 from sqlseg.resources import sql_text
-from sqlseg.workflow.steps import Work
+from sqlseg.workflow.work import Work
 
 _TABLE_CHECKS = (
     ("one_segment_a_user", "segments.membership"),
@@ -33,7 +33,9 @@ class CheckFailed(SqlsegError):
 def run_checks(work: Work) -> None:
     """Run every check and record it. Raises CheckFailed where one of severity error does not pass."""
     checks = [
-        check for view in work.plan.features() for check in check_queries(view, f"sqlseg.{view.table}", every_user=True)
+        check
+        for view in (*work.plan.features(), *work.forecast_views)
+        for check in check_queries(view, f"sqlseg.{view.table}", every_user=True)
     ]
     for name, relation in _TABLE_CHECKS:
         checks.append(CheckQuery(name, relation, "error", sql_text(f"steps/checks/{name}.sql")))

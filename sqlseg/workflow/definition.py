@@ -6,7 +6,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
 from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Segmentation
 from sqlseg.sqltext import parse_select, same_tree
-from sqlseg.workflow.project import Project
+from sqlseg.workflow.project import Forecast, Project
 
 Definition = Mapping[str, str]
 """What matters, by a name that a reader understands: `k`, `features rfm@1`, `encoder behavior@1`."""
@@ -34,6 +34,7 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
                 "inputs": ", ".join(str(one) for one in segmentation.inputs),
                 **_view_texts(project.views_read_by_cluster(segmentation)),
                 **{f"encoder {encoder.ref}": encoder.manifest.sha256 for encoder in project.encoders_of(segmentation)},
+                **_parts_of_forecasts(project.forecasts_of(segmentation)),
                 **_text_encoder(project, segmentation),
             }
 
@@ -43,6 +44,26 @@ def _text_encoder(project: Project, segmentation: ClusterSegmentation) -> Defini
     if encoder is None or not any(view.holds_texts for view in project.views_read_by_cluster(segmentation)):
         return {}
     return {f"text encoder {encoder.ref}": encoder.fingerprint}
+
+
+def forecast_definition(project: Project, forecast: Forecast) -> Definition:
+    """Return everything that decides what is forecast of a user, besides the events."""
+    return {
+        "timezone": project.settings.project.timezone,
+        "country": project.settings.project.country or "none",
+        "seed": str(project.settings.project.seed),
+        **_view_texts(project.views_read_by_forecast(forecast)),
+        **_parts_of_forecasts([forecast]),
+    }
+
+
+def _parts_of_forecasts(forecasts: Iterable[Forecast]) -> dict[str, str]:
+    parts = {}
+    for forecast in forecasts:
+        days = ", ".join(str(horizon) for horizon in forecast.horizons)
+        parts[f"forecast {forecast.ref}"] = f"{days} days ahead, from {', '.join(view.ref for view in forecast.views)}"
+        parts[f"encoder {forecast.ref}"] = forecast.encoder.manifest.sha256
+    return parts
 
 
 def project_definition(project: Project) -> Definition:

@@ -17,7 +17,7 @@ from sqlseg.insight.naming import Phrases
 from sqlseg.segments.blocks import Block, FloatArray, embedding_block, feature_block
 from sqlseg.settings import ClusterSegmentation
 from sqlseg.workflow.content import Vocabulary, read_content
-from sqlseg.workflow.project import Project
+from sqlseg.workflow.project import Forecast, Project
 from sqlseg.workflow.texts import read_texts
 
 _NUMBERS = {
@@ -51,17 +51,19 @@ def read_users(engine: Engine) -> NDArray[Any]:
     return np.asarray(table["user_id"].to_numpy(), dtype=object)
 
 
-def numeric_columns(engine: Engine, view: View) -> list[str]:
-    """Return the columns of a computed feature view that hold numbers."""
-    kinds = engine.columns("sqlseg", view.table)
+def numeric_columns(engine: Engine, table: str) -> list[str]:
+    """Return the columns that hold numbers of a computed feature view, by its table in the schema sqlseg."""
+    kinds = engine.columns("sqlseg", table)
     return [
         name for name, kind in kinds.items() if name != "user_id" and (kind in _NUMBERS or kind.startswith("DECIMAL"))
     ]
 
 
-def _read_columns(engine: Engine, view: View, columns: Sequence[str]) -> list[FloatArray]:
+def _read_columns(engine: Engine, table_name: str, columns: Sequence[str]) -> list[FloatArray]:
+    if not columns:
+        return []
     projection = ", ".join(f"{quoted(column)}::double as {quoted(column)}" for column in columns)
-    table = engine.table(f"select {projection} from sqlseg.{view.table} order by user_id")
+    table = engine.table(f"select {projection} from sqlseg.{table_name} order by user_id")
     return [table[column].to_numpy().astype(np.float64, copy=False) for column in columns]
 
 
@@ -69,10 +71,8 @@ def read_readable(engine: Engine, views: Sequence[View]) -> Readable:
     """Return the numeric columns of feature views with their phrases and descriptions."""
     readable = Readable({}, {}, {})
     for view in views:
-        columns = numeric_columns(engine, view)
-        if not columns:
-            continue
-        for name, values in zip(columns, _read_columns(engine, view, columns), strict=True):
+        columns = numeric_columns(engine, view.table)
+        for name, values in zip(columns, _read_columns(engine, view.table, columns), strict=True):
             feature = f"{view.name}__{name}"
             column = view.column(name)
             readable.values[feature] = values
@@ -101,15 +101,39 @@ def read_blocks(
             continue
         if one.kind == "encoder":
             encoder = next(e for e in project.encoders_of(segmentation) if e.ref == one.ref)
-            blocks.append(embedding_block(str(one), _read_embeddings(engine, encoder)))
+            blocks.append(encoder_block(engine, encoder))
+            continue
+        if one.kind == "forecast":
+            forecast = next(f for f in project.forecasts_of(segmentation) if f.ref == one.ref)
+            blocks.append(forecast_block(engine, forecast))
             continue
         view = project.registry.view("features", one.ref)
-        columns = numeric_columns(engine, view)
-        if not columns:
+        if not numeric_columns(engine, view.table):
             raise NoNumbers(view)
-        values = np.column_stack(_read_columns(engine, view, columns))
-        blocks.append(feature_block(str(one), [f"{view.name}__{column}" for column in columns], values))
+        blocks.append(view_block(engine, view))
     return tuple(blocks)
+
+
+def view_block(engine: Engine, view: View) -> Block:
+    """Return the numeric columns of a computed feature view, one row a user of the population."""
+    return _feature_block(engine, view.ref, view.name, view.table)
+
+
+def forecast_block(engine: Engine, forecast: Forecast) -> Block:
+    """Return what was forecast of each user of the population."""
+    return _feature_block(engine, forecast.input, forecast.name, f"feature_{forecast.relation}")
+
+
+def _feature_block(engine: Engine, block: str, name: str, table: str) -> Block:
+    columns = numeric_columns(engine, table)
+    values = _read_columns(engine, table, columns)
+    matrix = np.column_stack(values) if values else np.empty((len(read_users(engine)), 0))
+    return feature_block(block, [f"{name}__{column}" for column in columns], matrix)
+
+
+def encoder_block(engine: Engine, encoder: Encoder) -> Block:
+    """Return the embeddings of the population; NaN for users without one."""
+    return embedding_block(f"encoder:{encoder.ref}", _read_embeddings(engine, encoder))
 
 
 def _read_embeddings(engine: Engine, encoder: Encoder) -> FloatArray:

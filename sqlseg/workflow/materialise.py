@@ -1,5 +1,6 @@
 """Computes statistics, features and embeddings into the warehouse, as of one moment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,17 +48,18 @@ class Moment:
     """As of when to compute, and from which events.
 
     `as_of` is UTC, `local_as_of` the same on the shop's clock; both without zone. `events` is SQL for the relation
-    to read them from.
+    to read them from. `statistics` names other tables than the public ones for shop-wide views, by their relation.
     """
 
     as_of: datetime
     local_as_of: datetime
     events: str = "sqlseg.events"
+    statistics: Mapping[str, str] | None = None
 
     @property
     def source(self) -> Source:
         """The relations that views are bound to while they are computed."""
-        return Source(events=self.events, features=MATERIALIZED.features)
+        return Source(events=self.events, features=MATERIALIZED.features, views=self.statistics)
 
 
 def keep_population(engine: Engine, moment: Moment) -> int:
@@ -70,17 +72,22 @@ def keep_population(engine: Engine, moment: Moment) -> int:
     return int(engine.value("select count(*) from sqlseg.population"))
 
 
-def compute_statistics(engine: Engine, view: View, moment: Moment) -> None:
-    """Replace a shop-wide table, which then stands still until it is computed again. Raises ViewFailed."""
+def compute_statistics(engine: Engine, view: View, moment: Moment, into: str | None = None) -> None:
+    """Replace a shop-wide table, which then stands still until it is computed again. Raises ViewFailed.
+
+    `into` names another table for it, which is nobody's to read and has no comments.
+    """
     text = bound_sql(view, moment.as_of, moment.local_as_of, moment.source)
     try:
         engine.execute(
-            f"create or replace table {view.relation} as "
+            f"create or replace table {into or view.relation} as "
             f"select *, $as_of::timestamp as computed_as_of from (\n{text}\n)",
             {"as_of": moment.as_of},
         )
     except QueryFailed as error:
         raise ViewFailed(view, error) from error
+    if into is not None:
+        return
     described = {column.name: column.description for column in view.columns}
     comment_on(
         engine, "table", view.relation, view.summary, {**described, "computed_as_of": "as_of of the data (UTC)."}

@@ -8,9 +8,18 @@ from typing import Literal
 from sqlseg.events.staging import Changes, Staged
 from sqlseg.features.view import View
 from sqlseg.settings import ClusterSegmentation, RulesSegmentation
-from sqlseg.workflow.definition import Definition, changed_parts, project_definition, segmentation_definition
+from sqlseg.workflow.definition import (
+    Definition,
+    changed_parts,
+    forecast_definition,
+    project_definition,
+    segmentation_definition,
+)
 from sqlseg.workflow.project import Project
-from sqlseg.workflow.state import LastRefresh, ModelInUse
+from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse
+
+FORECASTS_LAST_DAYS = 30
+"""After so many days of the shop's time, forecasts are learned anew."""
 
 Refit = Literal["drift", "always", "never"]
 Kind = Literal["cold", "warm", "refit", "noop"]
@@ -36,6 +45,7 @@ class SegmentationPlan:
 class Plan:
     """What a refresh does; `plan` shows it and `refresh` carries the same one out.
 
+    `renewed_forecasts` are the inputs whose models are fitted, with the reason, `forecasts_there` all there are by ref.
     `look_back` says that moves may have other causes than behaviour, so users are also placed as of the last run.
     Instants are UTC without zone.
     """
@@ -52,6 +62,8 @@ class Plan:
     views: tuple[View, ...]
     renewed_statistics: frozenset[str]
     look_back: bool
+    renewed_forecasts: Mapping[str, str]
+    forecasts_there: Mapping[str, ForecastInUse]
 
     def statistics(self) -> tuple[View, ...]:
         """The shop-wide views among `views`."""
@@ -77,6 +89,7 @@ def make_plan(
     last: LastRefresh | None,
     models: Mapping[str, ModelInUse],
     statistics_there: frozenset[str],
+    forecasts_there: Mapping[str, ForecastInUse] | None = None,
     behind: frozenset[str] = frozenset(),
     only: str | None = None,
     refit: Refit | None = None,
@@ -99,7 +112,10 @@ def make_plan(
     if behind & scope:
         news = (*news, f"The last refresh left out: {', '.join(sorted(behind & scope))}.")
     views = tuple(project.computed_views())
-    renewed, pulled_in = _renewed_statistics(project, every, scope, views, statistics_there)
+    there = forecasts_there or {}
+    due = _due_forecasts(project, there, as_of, scope, refit)
+    settled = statistics_there | {one.input for one in project.forecasts if one.input not in due}
+    renewed, pulled_in = _renewed(project, every, scope, views, settled)
     planned = {
         name: _with_statistics(project, plan, renewed) for name, plan in every.items() if name in scope | pulled_in
     }
@@ -123,7 +139,13 @@ def make_plan(
         news=news,
         segmentations=tuple(planned.values()),
         views=views,
-        renewed_statistics=renewed,
+        renewed_statistics=frozenset(name for name in renewed if name.startswith("stats.")),
+        renewed_forecasts={
+            one.input: due.get(one.input, "what depends on it is fitted anew")
+            for one in project.forecasts
+            if one.input in renewed
+        },
+        forecasts_there=there,
         look_back=last is not None and others,
     )
 
@@ -181,21 +203,53 @@ def _segmentation_plan(
     return SegmentationPlan(name, "assign", reasons, definition, redefined=False, refit_on_drift=policy == "drift")
 
 
-def _renewed_statistics(
+def _due_forecasts(
+    project: Project,
+    there: Mapping[str, ForecastInUse],
+    as_of: datetime,
+    scope: set[str],
+    refit: Refit | None,
+) -> dict[str, str]:
+    """Return the inputs whose models must be fitted, with the reason: missing, defined anew, or too old.
+
+    Age is a reason where a segmentation in scope reads it, and none that reads it is never to be fitted anew.
+    """
+    due = {}
+    for forecast in project.forecasts:
+        model = there.get(forecast.ref)
+        if model is None:
+            due[forecast.input] = "it is new"
+            continue
+        changed = changed_parts(model.definition, forecast_definition(project, forecast))
+        if changed:
+            due[forecast.input] = "; ".join(changed)
+            continue
+        age = (as_of - model.fitted_as_of).days
+        readers = {
+            name: refit or segmentation.refit
+            for name, segmentation in project.settings.segmentations.items()
+            if isinstance(segmentation, ClusterSegmentation) and forecast in project.forecasts_of(segmentation)
+        }
+        if age >= FORECASTS_LAST_DAYS and scope & set(readers) and "never" not in readers.values():
+            due[forecast.input] = f"its model is {age} days old"
+    return due
+
+
+def _renewed(
     project: Project,
     every: Mapping[str, SegmentationPlan],
     scope: set[str],
     views: tuple[View, ...],
     there: frozenset[str],
 ) -> tuple[frozenset[str], set[str]]:
-    """Return the statistics to compute, and the segmentations that must be fitted for it.
+    """Return the statistics to compute and the forecasts to fit, and the segmentations that must be fitted for it.
 
     Those that are missing are computed, those that a fit depends on are renewed, and whatever else depends on a
     renewed one is fitted too, to the end. What no segmentation depends on is renewed with any fit.
     """
     statistics = {view.relation for view in views if view.kind == "statistics"}
-    needed_by = {name: _statistics_of(project, name) for name in every}
-    renewed = statistics - there
+    needed_by = {name: _shared_by(project, name) for name in every}
+    renewed = (statistics | {one.input for one in project.forecasts}) - there
     fitted = {name for name in scope if every[name].action == "fit"}
     while True:
         for name in fitted:
@@ -209,15 +263,17 @@ def _renewed_statistics(
     return frozenset(renewed), fitted
 
 
-def _statistics_of(project: Project, name: str) -> set[str]:
+def _shared_by(project: Project, name: str) -> set[str]:
+    """Return what a segmentation depends on together with others: statistics and forecasts."""
     segmentation = project.settings.segmentations[name]
     if not isinstance(segmentation, ClusterSegmentation):
         return set()
-    return {view.relation for view in project.views_read_by_cluster(segmentation) if view.kind == "statistics"}
+    statistics = {view.relation for view in project.views_read_by_cluster(segmentation) if view.kind == "statistics"}
+    return statistics | {forecast.input for forecast in project.forecasts_of(segmentation)}
 
 
 def _with_statistics(project: Project, plan: SegmentationPlan, renewed: frozenset[str]) -> SegmentationPlan:
-    shared = sorted(renewed & _statistics_of(project, plan.name))
+    shared = sorted(renewed & _shared_by(project, plan.name))
     if plan.action != "assign" or not shared:
         return plan
     reason = f"{', '.join(shared)} is computed anew, which it depends on"

@@ -30,15 +30,55 @@ class RulesReadUnknown(SqlsegError):
     """The SQL of a rule segmentation reads what it may not."""
 
 
+DEFAULT_HORIZONS = (30, 90)
+"""Days ahead that are forecast, where the shop's past supports them and the settings do not say otherwise."""
+
+READ_BY_FORECASTS = (
+    *("rfm@1", "cadence@1", "basket@1", "price@1", "trend@1", "returns@1", "rhythm@1", "sessions@1", "funnel@1"),
+    "affinity@1",
+)
+"""The feature views that forecasts read by default, of those that the project computes; never another version."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecasts that are an input of some segmentation: an encoder, and the feature views read beside it."""
+
+    encoder: Encoder
+    views: tuple[View, ...]
+    horizons: tuple[int, ...]
+
+    @property
+    def ref(self) -> str:
+        """How settings name it after `forecast:`, such as behavior@1."""
+        return self.encoder.ref
+
+    @property
+    def input(self) -> str:
+        """How settings name it in full."""
+        return f"forecast:{self.ref}"
+
+    @property
+    def name(self) -> str:
+        """What stands before the __ in the names of its features, such as forecast_behavior."""
+        return f"forecast_{self.encoder.manifest.name}"
+
+    @property
+    def relation(self) -> str:
+        """Its view without the schema features, such as forecast_behavior_v1."""
+        return f"forecast_{self.encoder.table}"
+
+
 @dataclass(frozen=True)
 class Project:
-    """Settings, views and encoders; `encoders` are those that some segmentation uses."""
+    """Settings, views and encoders; `encoders` and `forecasts` are those that some segmentation uses."""
 
     settings: Settings
     registry: Registry
     encoders: tuple[Encoder, ...]
     text_encoder: TextEncoder | None = None
     """What reads texts, where some segmentation has texts among its inputs."""
+    forecasts: tuple[Forecast, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -59,12 +99,23 @@ class Project:
         refs = [one.ref for one in segmentation.inputs if one.kind == "encoder"]
         return tuple(encoder for encoder in self.encoders if encoder.ref in refs)
 
+    def forecasts_of(self, segmentation: ClusterSegmentation) -> tuple[Forecast, ...]:
+        """Return the forecasts among the inputs of a segmentation."""
+        refs = [one.ref for one in segmentation.inputs if one.kind == "forecast"]
+        return tuple(forecast for forecast in self.forecasts if forecast.ref in refs)
+
+    def views_read_by_forecast(self, forecast: Forecast) -> list[View]:
+        """Return all views that decide a forecast, each after what it reads."""
+        sequences = self.registry.closure([forecast.encoder.manifest.sequence], "sequences")
+        return _distinct([*self.registry.closure(forecast.views), *sequences])
+
     def views_read_by_cluster(self, segmentation: ClusterSegmentation) -> list[View]:
         """Return all views that decide the inputs of a segmentation, each after what it reads."""
         features = self.registry.closure(one.ref for one in segmentation.inputs if one.kind == "features")
         sequences = self.registry.closure((e.manifest.sequence for e in self.encoders_of(segmentation)), "sequences")
         contents = self.registry.closure((one.ref for one in segmentation.inputs if one.kind == "content"), "contents")
-        return _distinct([*features, *sequences, *contents])
+        forecasts = [view for one in self.forecasts_of(segmentation) for view in self.views_read_by_forecast(one)]
+        return _distinct([*features, *sequences, *contents, *forecasts])
 
     def views_read_by_rules(self, segmentation: RulesSegmentation) -> list[View]:
         """Return the feature views that a rule reads and all that these read. Raises RulesReadUnknown."""
@@ -154,6 +205,25 @@ class Project:
         return _distinct(views)
 
 
+def _forecasts(project: Project) -> tuple[Forecast, ...]:
+    refs = {
+        one.ref
+        for segmentation in project.settings.segmentations.values()
+        if isinstance(segmentation, ClusterSegmentation)
+        for one in segmentation.inputs
+        if one.kind == "forecast"
+    }
+    settings = project.settings.forecasts
+    if settings.features is not None:
+        views = [project.registry.view("features", one.ref) for one in settings.features]
+    elif refs:
+        computed = {view.ref: view for view in project.computed_views() if view.kind == "features"}
+        views = [computed[ref] for ref in READ_BY_FORECASTS if ref in computed]
+        views = views or [project.registry.view("features", "rfm@1")]
+    horizons = settings.horizons or DEFAULT_HORIZONS
+    return tuple(Forecast(encoder, tuple(views), horizons) for encoder in project.encoders if encoder.ref in refs)
+
+
 def _distinct(views: Iterable[View]) -> list[View]:
     return list({view.relation: view for view in views}.values())
 
@@ -182,7 +252,7 @@ def open_project(directory: Path) -> Project:
         for segmentation in settings.segmentations.values()
         if isinstance(segmentation, ClusterSegmentation)
         for one in segmentation.inputs
-        if one.kind == "encoder"
+        if one.kind in ("encoder", "forecast")
     }
     roots = [resource_root("onnx_models"), settings.directory / "onnx_models"]
     encoders = tuple(load_encoder(ref, roots) for ref in sorted(refs))
@@ -190,6 +260,7 @@ def open_project(directory: Path) -> Project:
     _check_algorithms(settings)
     if any(view.holds_texts for view in project.contents().values()):
         project = replace(project, text_encoder=_text_encoder(settings, roots))
+    project = replace(project, forecasts=_forecasts(project))
     project.computed_views()  # every reference is looked up before any work begins
     return project
 

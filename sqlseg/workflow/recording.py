@@ -328,7 +328,7 @@ def create_users_view(engine: Engine, name: str, views: Sequence[View]) -> None:
     joins = []
     for number, view in enumerate(views):
         joins.append(f"left join sqlseg.{view.table} as f{number} on f{number}.user_id = m.user_id")
-        for column in numeric_columns(engine, view):
+        for column in numeric_columns(engine, view.table):
             feature = f"{view.name}__{column}"
             columns.append(f"f{number}.{quoted(column)} as {quoted(feature)}")
             described[feature] = view.column(column).description

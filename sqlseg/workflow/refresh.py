@@ -16,6 +16,7 @@ from sqlseg.segments.algorithms import import_ahead
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import run_checks
+from sqlseg.workflow.forecasting import renew_forecasts
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
 from sqlseg.workflow.outcome import Move, Options, Outcome
@@ -26,6 +27,7 @@ from sqlseg.workflow.recording import Run
 from sqlseg.workflow.state import (
     LastRefresh,
     begin_run,
+    forecasts_in_use,
     last_refresh,
     models_in_use,
     next_run_id,
@@ -34,6 +36,7 @@ from sqlseg.workflow.state import (
     update_run,
 )
 from sqlseg.workflow.warehouse import attach_project_sources, open_warehouse
+from sqlseg.workflow.work import Before, Work
 
 
 class NoEventsBefore(SqlsegError):
@@ -196,6 +199,7 @@ def _carry_out(
                 f"stats.{row[0]}"
                 for row in engine.rows("select name from sqlseg.computed_relation where schema_name = 'stats'")
             ),
+            forecasts_there=forecasts_in_use(engine),
             behind=segmentations_behind(engine),
             only=options.segmentation,
             refit=options.refit,
@@ -212,7 +216,7 @@ def _carry_out(
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
     import_ahead()
     threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
-    work = steps.Work(
+    work = Work(
         engine,
         project,
         plan,
@@ -278,11 +282,12 @@ def _carry_out(
     )
 
 
-def _compute(work: steps.Work, stopwatch: Stopwatch) -> steps.Before:
+def _compute(work: Work, stopwatch: Stopwatch) -> Before:
     """Compute the inputs as of now, and where moves may have several causes as of the last refresh as well."""
-    before: steps.Before = {}
+    before: Before = {}
     with stopwatch.step("features", "Computing features and embeddings"):
         steps.renew_statistics(work)
+        renew_forecasts(work)
         if work.plan.look_back:
             before = steps.look_back(work)
         work.users = steps.compute_inputs(work, work.moment)

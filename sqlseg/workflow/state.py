@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.segments.forecasting import ForecastModel
 from sqlseg.workflow.definition import Definition
 
 INTERRUPTED = "The process ended before the refresh was complete; nothing of it was kept."
@@ -28,6 +29,34 @@ class ModelInUse:
 
     version: int
     definition: Definition
+
+
+@dataclass(frozen=True)
+class ForecastInUse:
+    """The model that makes the forecasts of an encoder, and what it was made from; `fitted_as_of` is UTC."""
+
+    version: int
+    model: ForecastModel
+    definition: Definition
+    fitted_as_of: datetime
+
+
+def forecasts_in_use(engine: Engine) -> dict[str, ForecastInUse]:
+    """Return the newest model of each encoder whose forecasts were ever an input, by its ref."""
+    rows = engine.rows(
+        "select forecast, model_version, parameters, inputs, fitted_as_of from segments.forecast_model "
+        "qualify row_number() over (partition by forecast order by model_version desc) = 1"
+    )
+    return {
+        ref: ForecastInUse(version, ForecastModel.from_json(text), json.loads(inputs)["definition"], fitted_as_of)
+        for ref, version, text, inputs, fitted_as_of in rows
+    }
+
+
+def next_forecast_version(engine: Engine, ref: str) -> int:
+    """Return the number above all that models of an encoder's forecasts ever had."""
+    newest = "select coalesce(max(model_version), 0) from segments.forecast_model where forecast = $ref"
+    return 1 + int(engine.value(newest, {"ref": ref}))
 
 
 def last_refresh(engine: Engine) -> LastRefresh | None:

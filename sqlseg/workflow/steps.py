@@ -1,28 +1,23 @@
 """The steps of a refresh, in order; each reads what the ones before left in the warehouse."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlseg.encoders.embedding import embed
-from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.duckdb import quoted
 from sqlseg.events.staging import keep_events
-from sqlseg.features.binding import bound_sql
 from sqlseg.features.holidays import holiday_table
 from sqlseg.features.view import View
 from sqlseg.insight.profile import segment_standing
 from sqlseg.resources import sql_text
-from sqlseg.segments.blocks import Block
 from sqlseg.segments.content import VOCABULARY
-from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.refit import reasons_to_refit, told_in_brief
-from sqlseg.settings import ClusterSegmentation, EncoderSettings, RulesSegmentation
+from sqlseg.settings import ClusterSegmentation, RulesSegmentation
 from sqlseg.workflow import recording
-from sqlseg.workflow.as_of import local
 from sqlseg.workflow.content import (
     EVERYTHING,
     Embedding,
@@ -31,7 +26,10 @@ from sqlseg.workflow.content import (
     record_content_profile,
     vocabulary,
 )
+from sqlseg.workflow.embedding import embed_users
 from sqlseg.workflow.explaining import record_reasons, record_rules
+from sqlseg.workflow.forecast_views import create_forecast_views
+from sqlseg.workflow.forecasting import compute_forecasts
 from sqlseg.workflow.inputs import Readable, read_blocks, read_readable, read_users
 from sqlseg.workflow.live import create_live_views, drop_live_view
 from sqlseg.workflow.materialise import (
@@ -41,11 +39,8 @@ from sqlseg.workflow.materialise import (
     create_public_view,
     keep_population,
 )
-from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.old_definition import placed_by_old_definition
 from sqlseg.workflow.plan import Plan, SegmentationPlan
-from sqlseg.workflow.project import Project
-from sqlseg.workflow.recording import Run
 from sqlseg.workflow.segmenting import (
     Placed,
     assign_segments,
@@ -56,71 +51,8 @@ from sqlseg.workflow.segmenting import (
     previous_segments,
     rule_segments,
 )
-from sqlseg.workflow.state import LastRefresh, ModelInUse, next_model_version, remember_model
-
-
-@dataclass(frozen=True)
-class LookBack:
-    """Users as of the last refresh, in the light of what is known now.
-
-    Of a cluster segmentation the `inputs`, to be placed by any model; of a rule the `segments` it puts them in. Where
-    it is defined anew, the segments `by_old_definition`, if that can still be computed.
-    """
-
-    users: NDArray[Any]
-    inputs: tuple[Block, ...] = ()
-    segments: NDArray[Any] | None = None
-    by_old_definition: Mapping[str, str] | None = None
-
-    def placed_by(self, model: ClusterModel) -> dict[str, str]:
-        """Return the segment that a model puts each user in."""
-        ids = np.array(model.segment_ids, dtype=object)
-        return dict(zip(self.users, ids[model.score(self.inputs).labels], strict=True))
-
-
-Before = dict[str, LookBack]
-"""By segmentation; empty where nothing but behaviour can have moved anyone."""
-
-
-@dataclass
-class Work:
-    """A refresh under way: what it has been given, and what its steps have found so far."""
-
-    engine: Engine
-    project: Project
-    plan: Plan
-    run: Run
-    last: LastRefresh | None
-    models: Mapping[str, ModelInUse]
-    narrator: Narrator
-    require_gpu: bool
-    threads: int
-    behind: frozenset[str]
-    users: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))
-    provider: str | None = None
-    users_moved: int = 0
-    placed: dict[str, Placed] = field(default_factory=dict)
-
-    @property
-    def moment(self) -> Moment:
-        """As of when this refresh computes."""
-        return Moment(self.plan.as_of, local(self.plan.as_of, self.run.timezone))
-
-    @property
-    def only_past_changed(self) -> bool:
-        """Whether late data are all that can have moved anyone besides behaviour: then only those users matter."""
-        return not any(plan.redefined or plan.action == "fit" for plan in self.plan.segmentations)
-
-    def moment_of_last(self) -> Moment:
-        """As of when the refresh before computed, with all that is known of that time by now."""
-        assert self.last is not None
-        through = self.last.data_through.isoformat(sep=" ")
-        users = " and user_id in (select user_id from late_users)" if self.only_past_changed else ""
-        return Moment(
-            self.last.as_of,
-            local(self.last.as_of, self.run.timezone),
-            f"(select * from sqlseg.events where event_time <= timestamp '{through}'{users})",
-        )
+from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model
+from sqlseg.workflow.work import Before, LookBack, Work
 
 
 def accept_events(work: Work) -> None:
@@ -156,20 +88,8 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
     work.provider = ran or work.provider
     for done, encoder in enumerate(work.project.encoders, start=len(features)):
         work.narrator.progress(done, len(features) + len(work.project.encoders))
-        sequence = work.project.registry.view("sequences", encoder.manifest.sequence)
-        settings = work.project.settings.encoders.get(encoder.manifest.name, EncoderSettings())
-        result = embed(
-            engine,
-            encoder,
-            f"({bound_sql(sequence, moment.as_of, moment.local_as_of, moment.source, pretty=False)})",
-            "sqlseg.population",
-            everyone=everyone,
-            embedded_at=work.run.started_at,
-            device="cuda" if work.require_gpu else settings.device,
-            threads=work.threads,
-        )
-        if result.users_embedded:
-            work.provider = result.provider
+        embed_users(work, encoder, moment, everyone=everyone)
+    compute_forecasts(work, moment)
     return read_users(engine)
 
 
@@ -313,12 +233,12 @@ def record_everything(work: Work, before: Before) -> None:
     engine.execute(sql_text("steps/segments/first_days.sql"), {"as_of": run.as_of})
     for done, plan in enumerate(work.plan.segmentations):
         work.narrator.progress(done, len(work.plan.segmentations))
-        views = work.project.views_beside(plan.name)
+        views = work.views_beside(plan.name)
         if views not in readable:
             readable = {views: read_readable(engine, views)}
         record_one(work, plan, readable[views], causes_of_moves(work, plan, before))
     for name in work.project.settings.segmentations:
-        recording.create_users_view(engine, name, work.project.views_beside(name))
+        recording.create_users_view(engine, name, work.views_beside(name))
     engine.execute("drop table if exists user_revenue; drop table if exists user_days; drop table if exists first_days")
 
 
@@ -358,12 +278,13 @@ def create_public_views(work: Work) -> None:
     for view in work.plan.features():
         in_use = work.project.in_use(view.name).version == view.version
         create_public_view(work.engine, view, moment.as_of, moment.local_as_of, in_use=in_use)
+    create_forecast_views(work.engine, work.forecast_views)
     create_live_views(work.engine, list(work.project.settings.segmentations))
 
 
 def _drop_unused(work: Work) -> None:
     """Drop what an earlier refresh computed and this one does not, and remember what this one did."""
-    engine, features = work.engine, work.plan.features()
+    engine, features = work.engine, (*work.plan.features(), *work.forecast_views)
     now = [("view", "features", f"{view.name}_v{view.version}") for view in features]
     now += [("view", "features", name) for name in dict.fromkeys(view.name for view in features)]
     now += [("table", "sqlseg", view.table) for view in (*features, *work.plan.contents())]

@@ -1,0 +1,29 @@
+"""Brings the embeddings of a refresh up to date."""
+
+from sqlseg.encoders.embedding import embed
+from sqlseg.encoders.manifest import Encoder
+from sqlseg.features.binding import bound_sql
+from sqlseg.settings import EncoderSettings
+from sqlseg.workflow.materialise import Moment
+from sqlseg.workflow.work import Work
+
+
+def embed_users(work: Work, encoder: Encoder, moment: Moment, *, everyone: bool) -> None:
+    """Embed the users of the population whose tokens have changed, as of a moment.
+
+    Without `everyone` the moment's events are those of a few users, and embeddings of the others stay.
+    """
+    sequence = work.project.registry.view("sequences", encoder.manifest.sequence)
+    settings = work.project.settings.encoders.get(encoder.manifest.name, EncoderSettings())
+    result = embed(
+        work.engine,
+        encoder,
+        f"({bound_sql(sequence, moment.as_of, moment.local_as_of, moment.source, pretty=False)})",
+        "sqlseg.population",
+        everyone=everyone,
+        embedded_at=work.run.started_at,
+        device="cuda" if work.require_gpu else settings.device,
+        threads=work.threads,
+    )
+    if result.users_embedded:
+        work.provider = result.provider

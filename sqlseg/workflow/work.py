@@ -1,0 +1,100 @@
+"""A refresh under way: what it has been given, and what its steps have found so far."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlseg.engine.duckdb import Engine
+from sqlseg.features.view import View
+from sqlseg.segments.blocks import Block
+from sqlseg.segments.model import ClusterModel
+from sqlseg.workflow.as_of import local
+from sqlseg.workflow.forecast_views import forecast_view
+from sqlseg.workflow.materialise import Moment
+from sqlseg.workflow.narration import Narrator
+from sqlseg.workflow.plan import Plan
+from sqlseg.workflow.project import Project
+from sqlseg.workflow.recording import Run
+from sqlseg.workflow.segmenting import Placed
+from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse
+
+
+@dataclass(frozen=True)
+class LookBack:
+    """Users as of the last refresh, in the light of what is known now.
+
+    Of a cluster segmentation the `inputs`, to be placed by any model; of a rule the `segments` it puts them in. Where
+    it is defined anew, the segments `by_old_definition`, if that can still be computed.
+    """
+
+    users: NDArray[Any]
+    inputs: tuple[Block, ...] = ()
+    segments: NDArray[Any] | None = None
+    by_old_definition: Mapping[str, str] | None = None
+
+    def placed_by(self, model: ClusterModel) -> dict[str, str]:
+        """Return the segment that a model puts each user in."""
+        ids = np.array(model.segment_ids, dtype=object)
+        return dict(zip(self.users, ids[model.score(self.inputs).labels], strict=True))
+
+
+Before = dict[str, LookBack]
+"""By segmentation; empty where nothing but behaviour can have moved anyone."""
+
+
+@dataclass
+class Work:
+    """A refresh under way: what it has been given, and what its steps have found so far."""
+
+    engine: Engine
+    project: Project
+    plan: Plan
+    run: Run
+    last: LastRefresh | None
+    models: Mapping[str, ModelInUse]
+    narrator: Narrator
+    require_gpu: bool
+    threads: int
+    behind: frozenset[str]
+    forecasts: dict[str, ForecastInUse] = field(default_factory=dict)
+    users: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))
+    provider: str | None = None
+    users_moved: int = 0
+    placed: dict[str, Placed] = field(default_factory=dict)
+
+    @property
+    def moment(self) -> Moment:
+        """As of when this refresh computes."""
+        return Moment(self.plan.as_of, local(self.plan.as_of, self.run.timezone))
+
+    @property
+    def forecast_views(self) -> tuple[View, ...]:
+        """The views of what is forecast, by the models in use."""
+        return tuple(
+            forecast_view(forecast, self.forecasts[forecast.ref].model.columns)
+            for forecast in self.project.forecasts
+            if forecast.ref in self.forecasts
+        )
+
+    def views_beside(self, name: str) -> tuple[View, ...]:
+        """Return what people read beside a segmentation: feature views, and all forecasts."""
+        return (*self.project.views_beside(name), *self.forecast_views)
+
+    @property
+    def only_past_changed(self) -> bool:
+        """Whether late data are all that can have moved anyone besides behaviour: then only those users matter."""
+        return not any(plan.redefined or plan.action == "fit" for plan in self.plan.segmentations)
+
+    def moment_of_last(self) -> Moment:
+        """As of when the refresh before computed, with all that is known of that time by now."""
+        assert self.last is not None
+        through = self.last.data_through.isoformat(sep=" ")
+        users = " and user_id in (select user_id from late_users)" if self.only_past_changed else ""
+        return Moment(
+            self.last.as_of,
+            local(self.last.as_of, self.run.timezone),
+            f"(select * from sqlseg.events where event_time <= timestamp '{through}'{users})",
+        )
