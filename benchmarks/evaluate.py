@@ -4,6 +4,7 @@
     python benchmarks/evaluate.py --only online_retail
     python benchmarks/evaluate.py --shop DIR [--shop DIR]  # projects of one's own, instead
     python benchmarks/evaluate.py --quick                  # two seeds, two shops
+    python benchmarks/evaluate.py --inputs                 # also other choices of inputs, beside the default ones
 
 Prints Markdown and writes results/evaluation.json. Every figure is the mean over seeds ± their standard deviation, with
 the 90% interval of a bootstrap over users in brackets. A goal is met or not; it counts as MISSED where that interval of
@@ -12,18 +13,21 @@ the difference, paired by user, excludes it.
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
-from evaluation.evaluation import Effort, TooShort, evaluate
+from evaluation.evaluation import CHOICES, Effort, TooShort, evaluate
 from evaluation.findings import ShopFindings, goals_markdown
 from evaluation.shops import SHOPS, DataMissing
 from threadpoolctl import threadpool_limits
@@ -44,38 +48,26 @@ def main() -> int:
         epilog="\n".join(__doc__.splitlines()[1:]),
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    options.add_argument(
-        "--shop", type=Path, action="append", default=[], help="a project of one's own; may be repeated"
-    )
-    options.add_argument("--only", action="append", choices=list(SHOPS), help="one of the known shops; may be repeated")
+    options.add_argument("--shop", type=Path, action="append", default=[], help="a project of one's own; repeatable")
+    options.add_argument("--only", action="append", choices=list(SHOPS), help="one of the known shops; repeatable")
     options.add_argument("--quick", action="store_true", help="two seeds, fewer resamples, two shops")
+    options.add_argument("--inputs", action="store_true", help="also compare choices of inputs for new projects")
+    options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="shops at a time")
     options.add_argument("--json", type=Path, default=RESULT, help="where to write the figures")
     options.add_argument("--page", type=Path, help="a page whose part between <!-- figures --> marks gets the tables")
     given = options.parse_args()
-    warnings.filterwarnings("ignore", category=FutureWarning, module="sklearn")
-    warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
     effort = Effort(2, 100, 4) if given.quick else Effort()
+    names = given.only or (QUICK if given.quick else list(SHOPS))
     started, found = time.perf_counter(), []
-    # Sums in one order, and no threads that wait for each other.
-    with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="sqlseg-evaluation-") as folder:
-        for name, title, directory in _places(
-            given.shop, given.only or (QUICK if given.quick else SHOPS), Path(folder)
-        ):
-            try:
-                shop = evaluate(
-                    name,
-                    title,
-                    directory,
-                    effort,
-                    Path(folder) / f"{name}-models",
-                    datetime.now(UTC).replace(tzinfo=None),
-                    funnels_only=name == "taobao",
-                )
-            except (SqlsegError, TooShort) as error:
-                print(f"\n## {title}\n\nLeft out: {error}\n", flush=True)
-                continue
-            print(f"\n{shop.markdown()}\n", flush=True)
-            found.append(shop)
+    with (
+        tempfile.TemporaryDirectory(prefix="sqlseg-evaluation-") as folder,
+        ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool,
+    ):
+        tried = [*given.shop] or names
+        for shop in pool.map(partial(_one, folder=Path(folder), effort=effort, inputs=given.inputs), tried):
+            print(f"\n{shop if isinstance(shop, str) else shop.markdown()}\n", flush=True)
+            if not isinstance(shop, str):
+                found.append(shop)
     if not found:
         return 1
     goals = f"## Goals\n\n{goals_markdown(found)}"
@@ -86,25 +78,38 @@ def main() -> int:
     return 0
 
 
+def _one(shop: str | Path, folder: Path, effort: Effort, *, inputs: bool) -> ShopFindings | str:
+    """Return what was found on one shop, in a process of its own, or why it was left out."""
+    warnings.filterwarnings("ignore", module="sklearn")
+    if isinstance(shop, Path):
+        name = title = shop.resolve().name
+        directory = shop
+    else:
+        name, (title, make) = shop, SHOPS[shop]
+        directory = folder / name
+    try:
+        if isinstance(shop, str):
+            make(directory)
+        # Sums in one order, and no threads that wait for each other.
+        with threadpool_limits(1):
+            return evaluate(
+                name,
+                title,
+                directory,
+                effort,
+                folder / f"{name}-models",
+                datetime.now(UTC).replace(tzinfo=None),
+                funnels_only=name == "taobao",
+                choices=CHOICES if inputs else (),
+            )
+    except (DataMissing, SqlsegError, TooShort) as error:
+        return f"## {title}\n\nLeft out: {error}"
+
+
 def _put(page: Path, text: str) -> None:
     before, _, rest = page.read_text(encoding="utf-8").partition(f"{MARK}\n")
     _, _, after = rest.partition(f"{MARK}\n")
     page.write_text(f"{before}{MARK}\n\n{text}\n\n{MARK}\n{after}", encoding="utf-8", newline="\n")
-
-
-def _places(own: list[Path], known: Iterable[str], folder: Path) -> Iterable[tuple[str, str, Path]]:
-    if own:
-        yield from ((path.resolve().name, path.resolve().name, path) for path in own)
-        return
-    for name in known:
-        title, make = SHOPS[name]
-        directory = folder / name
-        try:
-            make(directory)
-        except (DataMissing, SqlsegError) as error:
-            print(f"\n## {title}\n\nLeft out: {error}\n", flush=True)
-            continue
-        yield name, title, directory
 
 
 def _write(path: Path, found: list[ShopFindings], effort: Effort, seconds: int) -> None:

@@ -2,25 +2,41 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
+from evaluation.demographics import demographic_targets, demographics, membership
 from evaluation.encoders import random_encoder, shipped_encoders
 from evaluation.findings import Goal, ShopFindings, Table
+from evaluation.forecasts import Back, adapted, forecast_input, learnable, zero_shot
 from evaluation.history import ShopHistory, Snapshot
 from evaluation.learning import Moment
-from evaluation.measures import resamples
+from evaluation.measures import Floats, resamples
 from evaluation.repurchase import Forecasts, Inputs, repurchase, repurchase_goals
-from evaluation.worth import Worth, default_worth
-from sqlseg.segments.blocks import feature_block
+from evaluation.worth import ETA, Worth, candidates, default_worth
+from sqlseg.encoders.manifest import Encoder
+from sqlseg.segments.blocks import Block, feature_block
+from sqlseg.segments.content import fit_content
 from sqlseg.settings import ClusterSegmentation
 
-RFM = "rfm@1"
+RFM, CONTENT = "rfm@1", "content:category@1"
 LONG, SHORT = 90, 30
+
+Choice = tuple[tuple[str, ...], dict[str, float]]
+"""Inputs, and the weights of those that have another than 1."""
+
+CHOICES: tuple[Choice, ...] = (
+    (("FORECAST",), {}),
+    (("FORECAST", "rfm@1"), {"FORECAST": 3.0}),
+    (("FORECAST", "ENCODER"), {"FORECAST": 3.0}),
+    (("FORECAST", "rfm@1", "ENCODER"), {"FORECAST": 4.0}),
+    (("FORECAST", "rfm@1", "cadence@1", "basket@1", "trend@1"), {"FORECAST": 4.0}),
+)
+"""Inputs that a new project could begin with, of the newest encoder and its forecasts."""
 
 
 class TooShort(Exception):
@@ -33,7 +49,18 @@ class Effort:
 
     seeds: int = 5
     bootstraps: int = 400
-    refits: int = 10
+    refits: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """A shop looked at: the moment that is asked about, those that are learned from, and those that heads read."""
+
+    now: Moment
+    past: tuple[Moment, ...]
+    backs: tuple[Back, ...]
+    learnable: dict[int, tuple[int, ...]]
+    ahead: int
 
 
 def horizon(days: int) -> int:
@@ -42,22 +69,53 @@ def horizon(days: int) -> int:
     >>> horizon(373), horizon(200), horizon(10)
     (90, 30, 2)
     """
-    return next((days_ahead for days_ahead in (LONG, SHORT) if days >= 3 * days_ahead), max(1, days // 5))
+    return next((ahead for ahead in (LONG, SHORT) if days >= 3 * ahead), max(1, days // 5))
 
 
-def days_back(days: int, ahead: int) -> list[int]:
-    """Return how many days before the end the shop is looked at: first to ask, then to learn from.
+def days_back(before: int, ahead: int) -> dict[int, tuple[int, ...]]:
+    """Return how many days before the moment that is asked about users are learned from, by how far is looked ahead.
 
-    What is learned from ends where is asked, and has at least as much history before it as it looks ahead.
+    `before` is the length of the history by that moment. These are the days at which forecasts are learned, so that
+    baselines learn from as much; a shop too short for them is looked at a horizon back, and half of one before that.
 
-    >>> days_back(373, 90), days_back(280, 90)
-    ([90, 180, 210, 240], [90, 180])
+    >>> days_back(283, 90)[90], days_back(8, 2)
+    ((90, 120, 150, 180, 210, 240), {2: (2, 3, 4)})
     """
-    found = [ahead] + [2 * ahead + step * ahead // 3 for step in range(3)]
-    found = [back for back in found if days - back >= ahead]
-    if len(found) < 2:
-        raise TooShort(f"{days} days are too few to look {ahead} days ahead twice.")
+    found = learnable(before)
+    if ahead not in found:
+        days = tuple(back for back in (ahead, ahead + ahead // 2, 2 * ahead) if before - back >= ahead)
+        if not days:
+            raise TooShort(f"{before + ahead} days are too few to look {ahead} days ahead twice.")
+        found[ahead] = days
     return found
+
+
+def look(shop: ShopHistory, encoders: Sequence[Encoder], shuffled: Sequence[Encoder], *, everyone: bool) -> Looked:
+    """Return the shop as it stood at all moments; with `everyone`, also users are asked about who never bought."""
+    ahead = horizon(shop.days)
+    wanted = days_back(shop.days - ahead, ahead)
+    asked_at = shop.before_end(ahead)
+
+    def moment(back: int, also: Sequence[Encoder]) -> Moment:
+        snapshot = with_recency(shop.snapshot(shop.before_end(ahead + back), [*encoders, *also], encoders[0]))
+        outcome = shop.outcome(snapshot, ahead)
+        return Moment(snapshot, outcome, np.flatnonzero(outcome.buyer | everyone))
+
+    now = moment(0, shuffled)
+    past, backs = [], []
+    for back in sorted({back for days in wanted.values() for back in days}):
+        learned_from = back in wanted[ahead]
+        found = moment(back, shuffled if learned_from else [])
+        since = found.snapshot.as_of
+        known = {
+            days: shop.product_outcome(since, min(since + timedelta(days=days), asked_at))
+            for days in wanted
+            if back in wanted[days]
+        }
+        backs.append(Back(back, found.snapshot, known))
+        if learned_from:
+            past.append(found)
+    return Looked(now, tuple(past), tuple(backs), wanted, ahead)
 
 
 def evaluate(
@@ -69,6 +127,7 @@ def evaluate(
     read_at: datetime,
     *,
     funnels_only: bool = False,
+    choices: Sequence[Choice] = (),
 ) -> ShopFindings:
     """Return what was found on the project in a folder; `scratch` is an empty place for models."""
     started = time.perf_counter()
@@ -77,64 +136,156 @@ def evaluate(
         print(f"{name}: {time.perf_counter() - started:5.0f} s, {text}", file=sys.stderr, flush=True)
 
     with ShopHistory(directory, read_at) as shop:
-        ahead = horizon(shop.days)
         segmentation = next(
             one for one in shop.project.settings.segmentations.values() if isinstance(one, ClusterSegmentation)
         )
-        default = tuple(str(one) for one in segmentation.inputs)
         encoder = shipped_encoders("behavior")[0]
         shuffled = [random_encoder(encoder, scratch, seed) for seed in range(effort.seeds)]
         own = [one for one in shop.project.encoders if one.ref != encoder.ref]
-        tell(f"{shop.days} days of {shop.users_total:,} users, looking {ahead} days ahead")
-        moments = []
-        for back in days_back(shop.days, ahead):
-            snapshot = with_recency(shop.snapshot(shop.before_end(back), [encoder, *shuffled, *own]))
-            outcome = shop.outcome(snapshot, ahead)
-            asked = np.flatnonzero(outcome.buyer | funnels_only)
-            moments.append(Moment(snapshot, outcome, asked))
-        now, past = moments[0], moments[1:]
+        tell(f"{shop.days} days of {shop.users_total:,} users")
+        looked = look(shop, [encoder, *own], shuffled, everyone=funnels_only)
+        now = looked.now
         inputs = Inputs(
             rfm=RFM,
             rich=tuple(view.ref for view in shop.project.published_views() if view.ref in now.snapshot.blocks),
             encoder=f"encoder:{encoder.ref}",
             random=tuple(f"encoder:{one.ref}" for one in shuffled),
         )
-        tell(f"{len(moments)} snapshots")
-        counts = resamples(len(now.asked), effort.bootstraps, seed=0)
-        table, rows = repurchase(past, now, inputs, Forecasts(), effort.seeds, counts)
-        tables, goals = [table], repurchase_goals(rows, calibration=True)
-        tell("who buys again")
-        if funnels_only:
-            goals = []
-        else:
-            more, found = _segments(past, now, inputs, default, effort)
-            tables += more
-            goals += found
-            tell("segments")
+        attributes = shop.attributes()
         facts = {
             "days of history": shop.days,
             "users": f"{shop.users_total:,}",
             "events": f"{sum(shop.event_types.values()):,}",
-            "days looked ahead": ahead,
+            "days looked ahead": looked.ahead,
             "asked as of": f"{now.snapshot.as_of:%Y-%m-%d}",
-            "learned as of": " and ".join(f"{moment.snapshot.as_of:%Y-%m-%d}" for moment in past),
+            "learned as of": " and ".join(f"{moment.snapshot.as_of:%Y-%m-%d}" for moment in looked.past),
         }
+    tell(f"{len(looked.backs) + 1} moments")
+    counts = resamples(len(now.asked), effort.bootstraps, seed=0)
+    table, rows = repurchase(looked.past, now, inputs, _forecasts(looked, effort.seeds), effort.seeds, counts)
+    tables, goals = [table], repurchase_goals(rows)
+    tell("who buys again")
+    if funnels_only:
+        return ShopFindings(name, title, facts, tuple(tables), ())
+    foretold = forecast_input(looked.backs, now.snapshot, looked.learnable, f"forecast:{encoder.ref}")
+    if foretold is not None:
+        now = replace(now, snapshot=now.snapshot.with_block(foretold))
+    counts = resamples(len(now.snapshot.users), effort.bootstraps, seed=2)
+    worth = Worth(looked.past, now, inputs, effort.seeds, counts, effort.refits)
+    default = tuple(str(one) for one in segmentation.inputs)
+    missing = [one for one in default if one not in now.snapshot.blocks]
+    if missing:
+        raise TooShort(f"the inputs {', '.join(missing)} cannot be had from this shop's past")
+    more, found = default_worth(worth, default, dict(segmentation.weights))
+    tables.append(more)
+    goals += found
+    tell("what segments are worth")
+    if choices:
+        versions = {"ENCODER": inputs.encoder, "FORECAST": f"forecast:{encoder.ref}"}
+        named = [
+            (tuple(versions.get(one, one) for one in names), {versions.get(one, one): w for one, w in weights.items()})
+            for names, weights in choices
+        ]
+        tables.append(candidates(worth, [one for one in named if now.snapshot.blocks.keys() >= set(one[0])]))
+        tell("which inputs serve best")
+    targets = demographic_targets(attributes, now.snapshot.users)
+    if targets and CONTENT in now.snapshot.blocks:
+        more_tables, found = _who_users_are(worth, inputs, default, dict(segmentation.weights), targets, effort)
+        tables += more_tables
+        goals += found
+        tell("who users are")
     return ShopFindings(name, title, facts, tuple(tables), tuple(goals))
+
+
+def _forecasts(looked: Looked, seeds: int) -> Forecasts:
+    alone = zero_shot(looked.now, looked.ahead)
+    learned = []
+    if looked.ahead in (LONG, SHORT):
+        days = looked.learnable[looked.ahead]
+        learned = [adapted(looked.backs, looked.now, looked.ahead, days, seed) for seed in range(seeds)]
+    return Forecasts(
+        zero_shot=[] if alone is None else [alone] * seeds,
+        adapted=[one for one in learned if one is not None],
+    )
 
 
 def with_recency(snapshot: Snapshot) -> Snapshot:
     """Return the snapshot with the days since the last purchase as a block of its own."""
     block = snapshot.blocks[RFM]
     column = block.columns.index("rfm__recency_days")
-    alone = feature_block(f"{RFM}/recency", ["rfm__recency_days"], block.values[:, [column]])
-    return replace(snapshot, blocks={**snapshot.blocks, alone.name: alone})
+    return snapshot.with_block(feature_block(f"{RFM}/recency", ["rfm__recency_days"], block.values[:, [column]]))
 
 
-def _segments(
-    past: Sequence[Moment], now: Moment, inputs: Inputs, default: tuple[str, ...], effort: Effort
+def content_columns(block: Block) -> Floats:
+    """Return users x axes of what users buy: the product's TF-IDF and truncated SVD."""
+    fitted = fit_content(block.name, block.terms, block.values, 1.0)
+    if isinstance(fitted, str):
+        raise TooShort(f"{block.name} is {fitted}")
+    return fitted.along(block.terms, block.values)
+
+
+def _who_users_are(
+    worth: Worth,
+    inputs: Inputs,
+    default: tuple[str, ...],
+    weights: dict[str, float],
+    targets: dict[str, Floats],
+    effort: Effort,
 ) -> tuple[list[Table], list[Goal]]:
-    counts = resamples(len(now.snapshot.users), effort.bootstraps, seed=2)
-    worth = Worth(past, now, inputs, effort.seeds, counts, effort.refits)
-    names = tuple(inputs.encoder if name.startswith("encoder:behavior@") else name for name in default)
-    table, goals, _ = default_worth(worth, names, inputs.encoder)
-    return [table], goals
+    """Return who users are by columns and by segments, and what fused segments keep of both."""
+    snapshot = worth.now.snapshot
+    behavior = worth.by_inputs([one for one in default if not one.startswith("content:")], _kept(weights, default))
+    fused_inputs = (*(one for one in default if not one.startswith("content:")), CONTENT)
+    # As much weight on what is bought as on all of behaviour together.
+    fused_weights = {**_kept(weights, default), CONTENT: sum(weights.get(one, 1.0) for one in fused_inputs[:-1])}
+    fused = worth.by_inputs(fused_inputs, fused_weights)
+    bought = worth.by_inputs((CONTENT,))
+    content = content_columns(snapshot.blocks[CONTENT])
+    rich, embedding = snapshot.matrix(list(inputs.rich)), snapshot.matrix([inputs.encoder])
+    every: Callable[[Sequence[np.ndarray]], list[Floats]] = lambda labels: [membership(one) for one in labels]  # noqa: E731
+    table, means = demographics(
+        targets,
+        {
+            "rich: all feature views": [rich],
+            "embedding": [embedding],
+            "random-weights encoder": [snapshot.matrix([one]) for one in inputs.random],
+            CONTENT: [content],
+            f"rich + {CONTENT}": [np.hstack([rich, content])],
+            "segments of behaviour": every([one.labels for one in behavior]),
+            f"segments of {CONTENT}": every([one.labels for one in bought]),
+            "fused segments": every([one.labels for one in fused]),
+        },
+        effort.seeds,
+        effort.bootstraps,
+    )
+    rows = [
+        worth.row("segments of behaviour", behavior, refitted=True),
+        worth.row(f"segments of {CONTENT}", bought, refitted=True),
+        worth.row("fused segments", fused, refitted=True),
+    ]
+    both = Table(
+        "Fused segments",
+        "segments",
+        tuple(rows[0].figures) + tuple(rows[0].words),
+        tuple(rows),
+        f"Fused: the inputs of behaviour and {CONTENT}, which weighs as much as all of them together.",
+    )
+    gain = means[CONTENT] - means["rich: all feature views"]
+    kept = means["fused segments"] - means["segments of behaviour"]
+    return [table, both], [
+        Goal(f"mean AUC of {CONTENT} on who users are, less that of all feature views", gain, 0.05),
+        Goal(
+            "eta squared of fused segments, less 90% of the behaviour segments'",
+            rows[2].figures[ETA] - rows[0].figures[ETA] * 0.9,
+            0.0,
+        ),
+        Goal(
+            f"AUC that fused segments gain over behaviour segments, less half the gain of {CONTENT}",
+            kept - gain * 0.5,
+            0.0,
+        ),
+    ]
+
+
+def _kept(weights: dict[str, float], names: Sequence[str]) -> dict[str, float]:
+    return {name: weight for name, weight in weights.items() if name in names and not name.startswith("content:")}

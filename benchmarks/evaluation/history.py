@@ -19,13 +19,18 @@ from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.events.staging import drop_staged, keep_attributes, keep_events, stage_events
 from sqlseg.features.binding import bound_sql
 from sqlseg.features.holidays import holiday_table
+from sqlseg.features.view import View
+from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
+from sqlseg.segments.forecasting import Outcome as ProductOutcome
 from sqlseg.settings import ClusterSegmentation
 from sqlseg.settings.values import InputRef
 from sqlseg.workflow.as_of import first_midnight_after, local
+from sqlseg.workflow.content import Embedding, compute_contents
+from sqlseg.workflow.forecasting import known_of_users
 from sqlseg.workflow.inputs import numeric_columns, read_blocks, read_users
 from sqlseg.workflow.materialise import Moment, compute_features, compute_statistics, keep_population
-from sqlseg.workflow.project import open_project
+from sqlseg.workflow.project import DEFAULT_HORIZONS, READ_BY_FORECASTS, Forecast, open_project
 from sqlseg.workflow.warehouse import attach_project_sources
 
 TOKENS = "evaluation_tokens"
@@ -33,15 +38,23 @@ TOKENS = "evaluation_tokens"
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Everyone with an event before `as_of`, and what was known of them: blocks by the name of the input."""
+    """Everyone with an event before `as_of`, and what was known of them: blocks by the name of the input.
+
+    `heads` are the blocks that the heads of adapted forecasts read; without an encoder there are none.
+    """
 
     as_of: datetime
     users: NDArray[Any]
     blocks: Mapping[str, Block]
+    heads: tuple[Block, ...] = ()
 
     def matrix(self, names: Sequence[str]) -> NDArray[np.float64]:
         """Return users x columns of several blocks, raw, NaN where unknown."""
         return np.hstack([self.blocks[name].values for name in names])
+
+    def with_block(self, block: Block) -> "Snapshot":
+        """Return the snapshot with one more block."""
+        return replace(self, blocks={**self.blocks, block.name: block})
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,20 +143,25 @@ class ShopHistory:
         clock = local(self.end, self.settings.timezone) - timedelta(days=days)
         return clock.replace(tzinfo=ZoneInfo(self.settings.timezone)).astimezone(UTC).replace(tzinfo=None)
 
-    def snapshot(self, as_of: datetime, encoders: Sequence[Encoder]) -> Snapshot:
-        """Return what was known at a moment: every feature view, and the embeddings of these encoders."""
+    def snapshot(self, as_of: datetime, encoders: Sequence[Encoder], forecaster: Encoder | None = None) -> Snapshot:
+        """Return what was known at a moment: every feature view, contents, and the embeddings of these encoders.
+
+        With `forecaster`, one of them, also what the heads of its adapted forecasts read.
+        """
         moment = Moment(as_of, local(as_of, self.settings.timezone))
-        sequences = {
-            encoder.ref: self.project.registry.view("sequences", encoder.manifest.sequence) for encoder in encoders
-        }
+        registry = self.project.registry
+        sequences = {encoder.ref: registry.view("sequences", encoder.manifest.sequence) for encoder in encoders}
         views = self.project.published_views()
-        for view in self.project.registry.closure([*views, *sequences.values()]):
+        contents = {"content:category@1": registry.view("contents", "category@1"), **self.project.contents()}
+        for view in registry.closure([*views, *contents.values(), *sequences.values()]):
             if view.kind == "statistics":
                 compute_statistics(self.engine, view, moment)
         count = keep_population(self.engine, moment)
         features = [view for view in views if view.kind == "features"]
         for view in features:
             compute_features(self.engine, view, moment, count)
+        how = Embedding(as_of, "cpu", threads=1)
+        compute_contents(self.engine, self.project, list(contents.values()), moment, how, latest=False)
         for sequence in {view.ref: view for view in sequences.values()}.values():
             # Several encoders read the same tokens, which cost more than the encoding.
             text = bound_sql(sequence, as_of, moment.local_as_of, moment.source, pretty=False)
@@ -151,11 +169,24 @@ class ShopHistory:
             for encoder in encoders:
                 if sequences[encoder.ref].ref == sequence.ref:
                     self._embed(encoder, as_of)
-        inputs = [InputRef("features", v.name, v.version) for v in features if numeric_columns(self.engine, v)]
+        inputs = [InputRef("features", v.name, v.version) for v in features if numeric_columns(self.engine, v.table)]
+        inputs += [InputRef("content", v.name, v.version) for v in contents.values() if self._has_rows(v)]
         inputs += [InputRef("encoder", encoder.manifest.name, encoder.manifest.version) for encoder in encoders]
         everything = ClusterSegmentation.model_construct(kind="cluster", inputs=tuple(inputs))
         blocks = read_blocks(self.engine, replace(self.project, encoders=tuple(encoders)), everything)
-        return Snapshot(as_of, read_users(self.engine), {block.name: block for block in blocks})
+        heads: tuple[Block, ...] = ()
+        if forecaster is not None:
+            read = tuple(view for view in features if view.ref in READ_BY_FORECASTS)
+            heads = known_of_users(self.engine, Forecast(forecaster, read, DEFAULT_HORIZONS), moment)
+        return Snapshot(as_of, read_users(self.engine), {block.name: block for block in blocks}, heads)
+
+    def _has_rows(self, view: View) -> bool:
+        return self.engine.row(f"select 1 from sqlseg.{view.table} limit 1") is not None
+
+    def product_outcome(self, since: datetime, until: datetime) -> ProductOutcome:
+        """Return what the users of the newest snapshot did between two moments, as the product's heads learn it."""
+        table = self.engine.table(sql_text("steps/forecast/past_outcomes.sql"), {"since": since, "until": until})
+        return ProductOutcome(table["orders"].to_numpy(), table["spend"].to_numpy() if self.has_prices else None)
 
     def _embed(self, encoder: Encoder, as_of: datetime) -> None:
         embed(

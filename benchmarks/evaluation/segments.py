@@ -55,7 +55,7 @@ def plain_kmeans(values: Floats, k: int, seed: int) -> Segments:
             FunctionTransformer(signed_log),
             StandardScaler(),
         ).fit(values[rows])
-        model = KMeans(k, n_init=10, random_state=seed).fit(scale.transform(values[rows]))
+        model = KMeans(k, n_init=5, random_state=seed).fit(scale.transform(values[rows]))
         labels: Labels = model.predict(scale.transform(values)).astype(np.int64)
         return labels
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlseg.synth import write_synthetic_events
 from sqlseg.workflow.creating import create_demo, create_project
 
-SYNTHETIC_SEEDS = (910_001, 910_002, 910_003)
+SYNTHETIC_SEEDS = (910_001, 910_002)
 """Far from every seed that pretraining draws its shops with."""
 
 _USERS, _EVENTS = 2_500, 75_000

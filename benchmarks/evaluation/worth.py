@@ -50,6 +50,12 @@ class Worth:
         blocks = [self.now.snapshot.blocks[name] for name in names]
         return [product_segments(blocks, seed, weights=weights) for seed in range(self.seeds)]
 
+    def randomised(self, names: Sequence[str], weights: dict[str, float], seed: int, k: int) -> Segments:
+        """Return segments of these inputs with the random-weights encoder of a seed in the encoder's place."""
+        swapped = {self.inputs.encoder: self.inputs.random[seed]}
+        blocks = [self.now.snapshot.blocks[swapped.get(name, name)] for name in names]
+        return product_segments(blocks, seed, k, {swapped.get(name, name): w for name, w in weights.items()})
+
     def plain(self, kind: str, ks: Sequence[int]) -> list[Segments]:
         """Return a baseline with as many segments, seed by seed, as another segmentation has."""
         makers: dict[str, Callable[[int, int], Segments]] = {
@@ -87,24 +93,18 @@ BASELINES = (
 )
 
 
-def default_worth(worth: Worth, names: Sequence[str], encoder: str) -> tuple[Table, list[Goal], Row]:
+def default_worth(worth: Worth, names: Sequence[str], weights: dict[str, float]) -> tuple[Table, list[Goal]]:
     """Return the table of the default segments beside the baselines with as many segments, and the goals."""
-    default = worth.by_inputs(names)
+    default = worth.by_inputs(names, weights)
     ks = [one.k for one in default]
     row = worth.row(DEFAULT, default, refitted=True)
     rows = [row, *(worth.row(kind, worth.plain(kind, ks), refitted=kind.startswith("k-means")) for kind in BASELINES)]
     rows.append(worth.row("RFM quintiles", worth.plain("RFM score, cut in equal parts", [5] * worth.seeds)))
-    if encoder in names:
-        others = [
-            product_segments(
-                [worth.now.snapshot.blocks[worth.inputs.random[seed] if name == encoder else name] for name in names],
-                seed,
-                k=k,
-            )
-            for seed, k in enumerate(ks)
-        ]
+    if worth.inputs.encoder in names:
+        others = [worth.randomised(names, weights, seed, k) for seed, k in enumerate(ks)]
         rows.append(worth.row("default inputs with the random-weights encoder", others))
     what = "ln(1 + later spend)" if np.isfinite(worth.now.outcome.spend).all() else "whether they bought"
+    weighed = [name if weights.get(name, 1.0) == 1.0 else f"{name} (weight {weights[name]:g})" for name in names]
     table = Table(
         "What segments are worth",
         "segments",
@@ -112,9 +112,9 @@ def default_worth(worth: Worth, names: Sequence[str], encoder: str) -> tuple[Tab
         tuple(rows),
         f"{len(worth.now.snapshot.users):,} users. "
         f"Eta squared is the share of the variance of {what} between segments. "
-        f"Inputs of the default segments: {', '.join(names)}. Baselines have as many segments as the default.",
+        f"Inputs of the default segments: {', '.join(weighed)}. Baselines have as many segments as the default.",
     )
-    return table, worth_goals(row, {other.name: other for other in rows}), row
+    return table, worth_goals(row, {other.name: other for other in rows})
 
 
 def worth_goals(row: Row, others: dict[str, Row], name: str = "default segments") -> list[Goal]:
@@ -130,15 +130,14 @@ def worth_goals(row: Row, others: dict[str, Row], name: str = "default segments"
     ]
 
 
-def candidates(
-    worth: Worth, inputs: Sequence[tuple[str, ...]], weights: Sequence[dict[str, float]] | None = None
-) -> Table:
-    """Return the table of several choices of inputs, each beside the best baseline with as many segments."""
+def candidates(worth: Worth, inputs: Sequence[tuple[tuple[str, ...], dict[str, float]]]) -> Table:
+    """Return the table of several choices of inputs and weights, each beside baselines with as many segments."""
     rows = []
-    for number, names in enumerate(inputs):
-        found = worth.by_inputs(names, (weights or [{}] * len(inputs))[number])
+    for names, weights in inputs:
+        found = worth.by_inputs(names, weights)
         ks = [one.k for one in found]
-        row = worth.row(" + ".join(names), found, refitted=True)
+        name = ", ".join(one if one not in weights else f"{one} x {weights[one]:g}" for one in names)
+        row = worth.row(name, found, refitted=True)
         rivals = [worth.row(kind, worth.plain(kind, ks)).figures[ETA] for kind in BASELINES[:2]]
         best = max(rivals, key=lambda figure: figure.mean)
         control = worth.row(BASELINES[3], worth.plain(BASELINES[3], ks)).figures[ETA]

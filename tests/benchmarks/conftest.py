@@ -14,5 +14,5 @@ def simulated_events(tmp_path_factory):
     from sqlseg.synth import write_synthetic_events
 
     path = tmp_path_factory.mktemp("events") / "events.parquet"
-    write_synthetic_events(path, users=150, events=4500, seed=77)
+    write_synthetic_events(path, users=300, events=9000, seed=77)
     return path

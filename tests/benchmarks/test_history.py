@@ -1,16 +1,19 @@
 """Snapshots are of the past alone, and outcomes of the days after."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 from evaluation.encoders import random_encoder, shipped_encoders
-from evaluation.evaluation import TooShort, days_back, horizon, with_recency
+from evaluation.evaluation import TooShort, days_back, horizon, look, with_recency
+from evaluation.forecasts import adapted, forecast_input
 from evaluation.history import ShopHistory
 from evaluation.learning import Moment, control_forecasts, forecast
 from evaluation.segments import product_segments
 from shops import Shop, bought, new_shop, returned, viewed
 
+from sqlseg.segments.forecasting import Outcome
 from sqlseg.workflow.creating import create_project
 
 NOW = datetime(2026, 6, 1)
@@ -44,6 +47,10 @@ def two_shops(tmp_path_factory, simulated_events):
         yield known, planted
 
 
+def dense(block):
+    return block.values.toarray() if block.kind == "content" else block.values
+
+
 def moments_of(shop, *, ahead=30):
     encoder = shipped_encoders("behavior")[0]
     found = []
@@ -60,8 +67,10 @@ def test_what_comes_later_changes_nothing_before(two_shops):
     assert now.outcome.bought.sum() == 0 < now_again.outcome.bought.sum() < len(now_again.outcome.bought)
     assert now.snapshot.users.tolist() == now_again.snapshot.users.tolist()
     for name, block in now.snapshot.blocks.items():
-        np.testing.assert_array_equal(block.values, now_again.snapshot.blocks[name].values, err_msg=name)
-    rich = [name for name in now.snapshot.blocks if not name.startswith("encoder") and "/" not in name]
+        again = now_again.snapshot.blocks[name]
+        assert block.terms == again.terms
+        np.testing.assert_array_equal(dense(block), dense(again), err_msg=name)
+    rich = [name for name in now.snapshot.blocks if ":" not in name and "/" not in name]
     for names in (["rfm@1"], [encoder]):
         one, other = (forecast(p, n, names, "logistic, C=0.03", 0) for p, n in ((past, now), (past_again, now_again)))
         np.testing.assert_array_equal(one, other)
@@ -116,10 +125,61 @@ def test_midnights_are_the_shops(tmp_path):
 
 def test_how_far_is_looked_ahead_and_back():
     assert [horizon(days) for days in (373, 269, 90, 10, 3)] == [90, 30, 30, 2, 1]
-    assert days_back(373, 90) == [90, 180, 210, 240]
-    assert days_back(10, 2) == [2, 4, 4, 5]
+    assert days_back(283, 90) == {30: (30, 60, 90, 120, 150, 180), 90: (90, 120, 150, 180, 210, 240)}
+    assert days_back(8, 2) == {2: (2, 3, 4)}
     with pytest.raises(TooShort, match="3 days are too few"):
-        days_back(3, 90)
+        days_back(1, 2)
+
+
+def test_every_moment_looked_at_lies_before_the_asked_one_by_its_horizon(two_shops):
+    known, _ = two_shops
+    looked = look(known, shipped_encoders("behavior")[:1], [], everyone=False)
+    asked_at = looked.now.snapshot.as_of
+    assert asked_at == known.before_end(looked.ahead)
+    for moment in looked.past:
+        assert moment.snapshot.as_of <= known.before_end(2 * looked.ahead)
+    for back in looked.backs:
+        assert all((asked_at - back.snapshot.as_of).days >= days for days in back.outcomes)
+        for days, outcome in back.outcomes.items():
+            same = known.outcome(back.snapshot, days)
+            np.testing.assert_array_equal(outcome.orders > 0, same.bought)
+            np.testing.assert_allclose(np.maximum(outcome.spend, 0), same.spend)
+
+
+def test_forecasts_are_those_of_a_refresh(two_shops, tmp_path, simulated_events):
+    known, _ = two_shops
+    shop = Shop(written(tmp_path / "shop", KNOWN, simulated_events), NOW)
+    settings = (shop.directory / "sqlseg.toml").read_text(encoding="utf-8")
+    encoder = shipped_encoders("behavior")[0]
+    kind = f"forecast:{encoder.ref}"
+    inputs = next(line for line in settings.splitlines() if line.startswith("inputs"))
+    shop.write("sqlseg.toml", settings.replace(inputs, f'inputs = ["rfm@1", "{kind}"]'))
+    looked = look(known, [encoder], [], everyone=False)
+    now = looked.now.snapshot
+    found = forecast_input(looked.backs, now, looked.learnable, kind)
+    shop.refresh(as_of=f"{now.as_of:%Y-%m-%d}")
+    columns = ", ".join(name.partition("__")[2] for name in found.columns)
+    rows = shop.rows(f"select {columns} from sqlseg.feature_forecast_{encoder.table} order by user_id")
+    np.testing.assert_allclose(found.values, np.array(rows, dtype=float), atol=1e-5)
+
+
+def test_nobodys_own_past_adapts_the_forecast_of_them(two_shops):
+    known, _ = two_shops
+    looked = look(known, shipped_encoders("behavior")[:1], [], everyone=False)
+    days = looked.learnable[looked.ahead]
+    before = adapted(looked.backs, looked.now, looked.ahead, days, seed=0)
+    user = next(one for one in looked.backs[-1].snapshot.users if one in looked.now.users)
+    place = looked.now.users.tolist().index(user)
+    changed = []
+    for back in looked.backs:
+        other = {
+            ahead: Outcome(np.where(back.snapshot.users == user, 3.0 * (one.orders == 0), one.orders), one.spend)
+            for ahead, one in back.outcomes.items()
+        }
+        changed.append(replace(back, outcomes=other))
+    after = adapted(changed, looked.now, looked.ahead, days, seed=0)
+    assert before[place] == after[place]
+    assert (before != after).any()
 
 
 def test_a_random_encoder_has_the_same_weights_elsewhere(tmp_path):

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from sqlseg.segments.blocks import feature_block
 
-LOGISTIC = "logistic, C=0.3"
+LOGISTIC = "logistic, C=0.03"
 
 
 def moment(seed, users=400):
@@ -56,7 +56,7 @@ def test_a_rule_that_holds_is_found():
     learner = best_learner(past, ["a@1"])
     assert learner.startswith("logistic")
     assert roc_auc_score(now.bought, forecast(past, now, ["a@1"], learner, 0)) == pytest.approx(
-        roc_auc_score(now.bought, now.values(["a@1"])[:, 0]), abs=0.01
+        roc_auc_score(now.bought, now.values(["a@1"])[:, 0]), abs=0.02
     )
 
 
