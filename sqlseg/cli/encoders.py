@@ -1,7 +1,7 @@
 """`sqlseg encoders`: which there are, and whether they answer as published."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow.parquet as pq
 import typer
@@ -47,13 +47,14 @@ def _chosen(name: str | None, project: Path) -> list[Encoder]:
 @app.command("list")
 def list_encoders(project: ProjectOption = Path(), json: JsonOption = False) -> None:
     """List the shipped encoders and the project's own."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "encoder": encoder.ref,
             "dimensions": encoder.manifest.dimensions,
             "sequence": encoder.manifest.sequence,
             "description": encoder.manifest.description,
             "license": encoder.manifest.license,
+            "forecast_days": list(told.horizons) if (told := encoder.manifest.forecasts) else [],
             "folder": encoder.folder,
         }
         for encoder in _chosen(None, project)
@@ -65,6 +66,7 @@ def list_encoders(project: ProjectOption = Path(), json: JsonOption = False) -> 
             "sequence": "texts",
             "description": encoder.manifest.description,
             "license": encoder.manifest.license,
+            "forecast_days": [],
             "folder": encoder.folder,
         }
         for encoder in find_text_encoders(_roots(project)).values()
@@ -73,7 +75,11 @@ def list_encoders(project: ProjectOption = Path(), json: JsonOption = False) -> 
         print_json(rows)
     else:
         columns = ["encoder", "dimensions", "sequence", "description", "license"]
-        print_table(None, columns, [tuple(row[column] for column in columns) for row in rows])
+        print_table(
+            None,
+            [*columns, "forecast days"],
+            [(*(row[column] for column in columns), ", ".join(map(str, row["forecast_days"]))) for row in rows],
+        )
 
 
 @app.command()

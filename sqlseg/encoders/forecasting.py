@@ -25,7 +25,18 @@ class NoForecasts(SqlsegError):
 
 @dataclass(frozen=True)
 class Forecaster:
-    """The started forecasting model of an encoder; `described` names its horizons, in days, and its quantities."""
+    """The started forecasting model of an encoder; `described` names its horizons, in days, and its quantities.
+
+    >>> from sqlseg.encoders.manifest import load_encoder
+    >>> from sqlseg.resources import resource_root
+    >>> forecaster = open_forecaster(load_encoder("behavior@2", [resource_root("onnx_models")]))
+    >>> forecaster.described.horizons
+    (7, 14, 30, 60, 90, 180)
+    >>> forecaster.described.quantities
+    ('order_probability', 'expected_orders', 'expected_spend')
+    >>> forecaster.forecasts(np.zeros((2, 64)), np.array([3.0, np.nan])).shape
+    (2, 6, 3)
+    """
 
     encoder: Encoder
     described: Forecasts

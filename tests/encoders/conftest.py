@@ -1,4 +1,4 @@
-"""The shipped encoder, and copies of it to spoil."""
+"""The shipped encoders, and copies of the first to spoil."""
 
 import json
 import shutil
@@ -22,23 +22,36 @@ def encoder() -> Encoder:
 
 
 @pytest.fixture(scope="session")
+def forecasting() -> Encoder:
+    """The encoder that gives forecasts, too."""
+    return load_encoder("encoder:behavior@2", [resource_root("onnx_models")])
+
+
+@pytest.fixture(scope="session")
 def session(encoder: Encoder) -> EncoderSession:
     return open_session(encoder, "cpu")
 
 
+def spoiled_copy(encoder: Encoder, directory: Path, edit: Edit) -> Path:
+    """Return a root in the directory that holds a copy of the encoder whose manifest was edited."""
+    folder = directory / "onnx_models" / encoder.table
+    shutil.copytree(encoder.folder, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    edit(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder.parent
+
+
 @pytest.fixture
 def spoiled(tmp_path: Path, encoder: Encoder) -> Callable[[Edit], Path]:
-    """Return a root that holds a copy of the encoder whose manifest was edited."""
+    """Return a root that holds a copy of the first encoder whose manifest was edited."""
+    return lambda edit: spoiled_copy(encoder, tmp_path, edit)
 
-    def spoil(edit: Edit) -> Path:
-        folder = tmp_path / "onnx_models" / encoder.table
-        shutil.copytree(encoder.folder, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-        manifest = json.loads((folder / "manifest.json").read_text())
-        edit(manifest)
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-        return folder.parent
 
-    return spoil
+@pytest.fixture
+def spoiled_forecasting(tmp_path: Path, forecasting: Encoder) -> Callable[[Edit], Path]:
+    """Return a root that holds a copy of the forecasting encoder whose manifest was edited."""
+    return lambda edit: spoiled_copy(forecasting, tmp_path, edit)
 
 
 @pytest.fixture

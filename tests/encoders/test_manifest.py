@@ -27,12 +27,12 @@ def test_the_shipped_encoder_is_found_with_and_without_prefix(encoder: Encoder) 
     assert load_encoder("behavior@1", roots) == encoder
     assert (encoder.ref, encoder.table) == ("behavior@1", "behavior_v1")
     assert encoder.model_path.stat().st_size <= 2_000_000
-    assert sorted(find_encoders([*roots, Path("nowhere")])) == ["behavior@1"]
+    assert sorted(find_encoders([*roots, Path("nowhere")])) == ["behavior@1", "behavior@2"]
 
 
 def test_an_unknown_encoder_names_the_known(encoder: Encoder) -> None:
-    with pytest.raises(UnknownEncoder, match="behavior@2") as caught:
-        load_encoder("encoder:behavior@2", [resource_root("onnx_models")])
+    with pytest.raises(UnknownEncoder, match="behavior@9") as caught:
+        load_encoder("encoder:behavior@9", [resource_root("onnx_models")])
     assert caught.value.hint is not None and "behavior@1" in caught.value.hint
 
 

@@ -33,9 +33,10 @@ def check_it_works(environment: Environment, elsewhere: Path) -> None:
         return environment.sqlseg(*arguments, cwd=elsewhere)
 
     assert sqlseg("--version") == f"sqlseg {__version__}\n"
-    (encoder,) = json.loads(sqlseg("encoders", "list", "--json"))
-    assert encoder["folder"] == str(packages / "sqlseg" / "_bundled" / "onnx_models" / "behavior_v1")
-    assert [one["passed"] for one in json.loads(sqlseg("encoders", "verify", "--device", "cpu", "--json"))] == [True]
+    bundled = packages / "sqlseg" / "_bundled" / "onnx_models"
+    listed = {one["folder"] for one in json.loads(sqlseg("encoders", "list", "--json"))}
+    assert listed == {str(folder) for folder in bundled.iterdir()} >= {str(bundled / f"behavior_v{k}") for k in (1, 2)}
+    assert all(one["passed"] for one in json.loads(sqlseg("encoders", "verify", "--device", "cpu", "--json")))
     sqlseg("synth", "events.parquet", "--users", "60", "--events", "900")
     sqlseg("init", "shop", "--events", "events.parquet")
     outcome = json.loads(sqlseg("refresh", "--project", "shop", "--json"))
@@ -76,6 +77,7 @@ def test_every_model_that_a_manifest_names_is_in_the_wheel(wheel: Path) -> None:
         for name in manifests:
             manifest = json.loads(packed.read(name))
             files = [manifest.get("tokenizer")] if manifest.get("package") else [manifest["model"]]
+            files += [manifest["forecasts"]["model"]] if "forecasts" in manifest else []
             for file in files:
                 assert packed.getinfo(f"{name.rpartition('/')[0]}/{file}").file_size > 0
 
