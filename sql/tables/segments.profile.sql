@@ -10,7 +10,12 @@ create table if not exists segments.profile (
     overall_mean DOUBLE,
     lift         DOUBLE,
     z            DOUBLE,
-    rank         INTEGER
+    rank         INTEGER,
+    mean_low     DOUBLE,
+    mean_high    DOUBLE,
+    effect_size  DOUBLE,
+    effect_low   DOUBLE,
+    effect_high  DOUBLE
 );
 
 comment on table segments.profile is 'What a segment looks like: its distribution of every readable feature beside that of all users.';
@@ -26,3 +31,8 @@ comment on column segments.profile.overall_mean is 'Mean over all users.';
 comment on column segments.profile.lift is 'mean / overall_mean; NULL where overall_mean is 0.';
 comment on column segments.profile.z is '(mean - overall_mean) / standard deviation over all users.';
 comment on column segments.profile.rank is '1 for the feature that sets the segment apart most, by absolute z.';
+comment on column segments.profile.mean_low is 'Lower end of the 95% interval of the mean (Student''s t); NULL where fewer than 2 users have a value or all have the same.';
+comment on column segments.profile.mean_high is 'Upper end of that interval.';
+comment on column segments.profile.effect_size is 'Hedges'' g: the mean in the segment minus that of everybody else, in pooled standard deviations; NULL where either side has fewer than 2 users, or nothing varies.';
+comment on column segments.profile.effect_low is 'Lower end of the 95% interval of effect_size.';
+comment on column segments.profile.effect_high is 'Upper end of that interval.';

@@ -14,7 +14,10 @@ FORMAT = 1
 """Counts up when the tables of a warehouse change in a way that older releases cannot read."""
 
 
-ADDED_COLUMNS: Final = (("segments.transition", "revenue", "0001_revenue_of_moves"),)
+ADDED_COLUMNS: Final = (
+    ("segments.transition", "revenue", "0001_revenue_of_moves"),
+    ("segments.profile", "effect_size", "0002_profile_intervals"),
+)
 """Columns that tables of earlier releases lack, in the order of the files in sql/migrations that add them."""
 
 

@@ -1,10 +1,11 @@
-"""Describes each segment feature by feature: typical values, and how they stand to those of all users."""
+"""Describes each segment feature by feature: typical values, and how they stand to those of all and of other users."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sqlseg.insight.effect import effect_against_rest, mean_interval
 from sqlseg.segments.blocks import FloatArray, IntArray
 from sqlseg.segments.preprocessing import ColumnScaling, fit_column, scaled_column
 
@@ -17,6 +18,8 @@ class FeatureProfile:
 
     `lift` is mean / overall_mean (None where that is 0), `z` is (mean - overall_mean) / the standard deviation of
     all users (None where that is 0). `rank` orders a segment's features by the size of z, 1 the most telling.
+    `mean_low` to `mean_high` is the 95% interval of the mean. `effect_size` is Hedges' g against everybody who is not
+    in the segment, with its 95% interval. They are None where there are fewer than two users on a side, or no variance.
     """
 
     segment: int
@@ -30,6 +33,11 @@ class FeatureProfile:
     lift: float | None
     z: float | None
     rank: int
+    mean_low: float | None = None
+    mean_high: float | None = None
+    effect_size: float | None = None
+    effect_low: float | None = None
+    effect_high: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +60,7 @@ def segment_profile(
     """Return a row for each segment and feature, by segment and then in the order of `columns`.
 
     `columns` maps a feature to its values (1-D, one a user, NaN for missing); `labels` numbers the users' segments
-    from 0, and a user with -1 counts in the overall figures only.
+    from 0, and a user with -1 counts in the overall figures, and among the others of every segment.
 
     >>> row = segment_profile({"rfm__orders": np.array([1.0, 3.0, 8.0])}, np.array([0, 0, 1]), 2)[0]
     >>> row.mean, row.overall_mean, row.lift, row.rank
@@ -66,10 +74,12 @@ def segment_profile(
         overall = float(known.mean()) if known.size else None
         std = float(known.std()) if known.size else 0.0
         together = values[order]
-        for segment in range(segment_count):
-            own = together[borders[segment] : borders[segment + 1]]
-            own = own[~np.isnan(own)]
-            drafts[segment].append(_profile(segment, feature, own, overall, std))
+        nobodys = together[: borders[0]]
+        parts = [together[borders[segment] : borders[segment + 1]] for segment in range(segment_count)]
+        parts = [part[~np.isnan(part)] for part in (*parts, nobodys)]
+        rows = [_profile(segment, feature, own, overall, std) for segment, own in enumerate(parts[:-1])]
+        for segment, row in enumerate(_with_intervals(rows, parts)):
+            drafts[segment].append(row)
     return tuple(row for rows in drafts for row in _ranked(rows))
 
 
@@ -105,10 +115,34 @@ def _profile(segment: int, feature: str, own: FloatArray, overall: float | None,
     return FeatureProfile(segment, feature, int(own.size), mean, median, p10, p90, overall, lift, z, 0)
 
 
+def _with_intervals(rows: Sequence[FeatureProfile], parts: Sequence[FloatArray]) -> list[FeatureProfile]:
+    """Add the intervals of one feature; `parts` holds the values of each segment and, last, of users of none."""
+    count = np.array([part.size for part in parts], dtype=np.float64)
+    mean = np.array([part.mean() if part.size else 0.0 for part in parts])
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.array([((part - center) ** 2).sum() for part, center in zip(parts, mean, strict=True)])
+        of_mean, effect = mean_interval(count, mean, squares), effect_against_rest(count, mean, squares)
+    return [
+        replace(
+            row,
+            mean_low=_finite(of_mean.low[number]),
+            mean_high=_finite(of_mean.high[number]),
+            effect_size=_finite(effect.estimate[number]),
+            effect_low=_finite(effect.low[number]),
+            effect_high=_finite(effect.high[number]),
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 def _ranked(rows: Sequence[FeatureProfile]) -> list[FeatureProfile]:
     telling = sorted(range(len(rows)), key=lambda i: (-abs(z) if (z := rows[i].z) is not None else 1.0, i))
     rank = {position: number for number, position in enumerate(telling, start=1)}
-    return [FeatureProfile(**{**vars(row), "rank": rank[position]}) for position, row in enumerate(rows)]
+    return [replace(row, rank=rank[position]) for position, row in enumerate(rows)]
 
 
 def _correlation(values: FloatArray) -> FloatArray:

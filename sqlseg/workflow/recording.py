@@ -104,6 +104,9 @@ def record_model(
         )
 
 
+_INTERVALS = ("mean_low", "mean_high", "effect_size", "effect_low", "effect_high")
+
+
 def record_profile(engine: Engine, name: str, placed: Placed, readable: Readable) -> tuple[FeatureProfile, ...]:
     """Replace the profiles of one segmentation; return them."""
     profile = segment_profile(readable.values, placed.labels, len(placed.segment_ids))
@@ -119,6 +122,7 @@ def record_profile(engine: Engine, name: str, placed: Placed, readable: Readable
                     ("user_count", pa.int64()),
                     *((m, pa.float64()) for m in ("mean", "median", "p10", "p90", "overall_mean", "lift", "z")),
                     ("rank", pa.int32()),
+                    *((m, pa.float64()) for m in _INTERVALS),
                 ]
             },
         }

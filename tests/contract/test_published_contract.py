@@ -16,7 +16,8 @@ PUBLISHED = {
     "segments.daily": "date segmentation segment_id segment_name user_count buyers orders revenue",
     "segments.rule": "segmentation segment_id model_version condition precision recall",
     "segments.reason": "user_id segmentation rank feature value segment_mean overall_mean contribution",
-    "segments.profile": "segmentation segment_id feature user_count mean median p10 p90 overall_mean lift z rank",
+    "segments.profile": "segmentation segment_id feature user_count mean median p10 p90 overall_mean lift z rank "
+    "mean_low mean_high effect_size effect_low effect_high",
     "segments.content_profile": "segmentation segment_id input term user_count share overall_share lift rank",
     "segments.metric": "run_id as_of segmentation metric value",
     "segments.drift": "run_id as_of segmentation feature psi ks status",

@@ -155,3 +155,14 @@ def test_a_warehouse_of_before_gets_the_column(shop, tmp_path):
     assert comment.startswith("What these users had brought")
     found = diff(old, "--from", "20250101T000100-001")
     assert None in {one["revenue"] for one in found["moves"]}
+
+
+def test_a_warehouse_of_before_gets_the_intervals_of_profiles(shop, tmp_path):
+    old = shop.copy(tmp_path / "old")
+    for column in ("mean_low", "mean_high", "effect_size", "effect_low", "effect_high"):
+        old.change(f"alter table segments.profile drop column {column}")
+    old.events(*POOR, *RICH, bought("poor1", "2024-04-10 10:00", 990))
+    old.refresh()
+    assert old.rows("select count(effect_size) > 0, count(mean_low) > 0 from segments.profile") == [(True, True)]
+    columns = "select column_name, comment from duckdb_columns() where table_name = 'profile' order by column_index"
+    assert old.rows(columns) == shop.rows(columns)

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_ind
 
 
 def frame(shop, sql):
@@ -113,6 +114,13 @@ def test_profiles(busy_shop, members):
         np.testing.assert_allclose(rows.p90.reindex(expected.index), groups.quantile(0.9), rtol=1e-6)
         np.testing.assert_allclose(rows.overall_mean, values.mean(), rtol=1e-9)
         np.testing.assert_allclose(rows.lift, rows["mean"] / values.mean(), rtol=1e-9)
+        apart = pd.Series({s: ttest_ind(values[mine == s], values[mine != s]).statistic for s in expected.index})
+        rest = len(values) - expected["count"]
+        d = apart * np.sqrt((expected["count"] + rest) / (expected["count"] * rest))
+        g = rows.effect_size.reindex(expected.index)
+        np.testing.assert_allclose(g, d * (1 - 3 / (4 * len(values) - 9)), rtol=1e-4)
+        assert (rows.effect_low < rows.effect_size).all() and (rows.effect_size < rows.effect_high).all()
+        assert (rows.mean_low < rows["mean"]).all() and (rows["mean"] < rows.mean_high).all()
     assert sorted(found.groupby("segment_id")["rank"].min().unique()) == [1]
 
 
