@@ -1,7 +1,7 @@
 """The inputs of a segmentation: named blocks of columns, one row a user, the same users in the same order in all."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +37,8 @@ class Block:
     columns: tuple[str, ...]
     values: FloatArray | csr_array
     terms: tuple[str, ...] = ()
+    texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """The text columns of a view by `<view>__<column>`, one text or None a user."""
 
     @property
     def user_count(self) -> int:
@@ -45,11 +47,14 @@ class Block:
 
     def take(self, rows: IntArray | slice) -> "Block":
         """Return the block of these rows only."""
-        return Block(self.name, self.kind, self.columns, self.values[rows], self.terms)
+        texts = {column: values[rows] for column, values in self.texts.items()}
+        return Block(self.name, self.kind, self.columns, self.values[rows], self.terms, texts)
 
 
-def feature_block(name: str, columns: Sequence[str], values: ArrayLike) -> Block:
-    """Return the block of a view's numeric columns, named `<view>__<column>`; infinities are refused.
+def feature_block(
+    name: str, columns: Sequence[str], values: ArrayLike, texts: Mapping[str, NDArray[Any]] | None = None
+) -> Block:
+    """Return the block of a view's numeric columns, named `<view>__<column>`, and its texts; infinities are refused.
 
     >>> feature_block("rfm@1", ["rfm__orders"], [[1], [3]]).user_count
     2
@@ -66,7 +71,7 @@ def feature_block(name: str, columns: Sequence[str], values: ArrayLike) -> Block
             f"{columns[worst]} is infinite for {infinite[worst]} of {matrix.shape[0]} users.",
             hint="Guard the division in the feature view: x / nullif(y, 0) gives NULL, which is handled.",
         )
-    return Block(name, "features", tuple(columns), matrix)
+    return Block(name, "features", tuple(columns), matrix, texts=dict(texts or {}))
 
 
 def embedding_block(name: str, values: ArrayLike) -> Block:

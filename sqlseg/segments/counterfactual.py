@@ -47,6 +47,9 @@ def single_changes(model: ClusterModel, blocks: Sequence[Block]) -> tuple[Change
             continue
         block = next(block for block in blocks if block.name == fitted.name)
         for column in fitted.columns:
+            if column.name not in block.columns:  # a level of a text column: no number to change
+                axis += 1
+                continue
             position = block.columns.index(column.name)
             tries = [
                 (abs(z - x[axis]), value)

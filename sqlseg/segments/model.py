@@ -293,7 +293,7 @@ def _without_crumbs(X: FloatArray, found: Clustering, fit: Algorithm, seed: int)
 
 def _drift_columns(preprocessing: Preprocessing, blocks: Sequence[Block]) -> dict[tuple[str, int], FloatArray]:
     """Return what drift is measured on: readable columns as they are, all else along its axes."""
-    given = {block.name: block for block in blocks}
+    given = {block.name: block for block in preprocessing.expanded(blocks)}
     columns: dict[tuple[str, int], FloatArray] = {}
     for fitted in preprocessing.blocks:
         values = given[fitted.name].values

@@ -20,6 +20,7 @@ What is decided here, and why:
   multiple factor analysis (Escofier & Pages 1994), by total variance as in block scaling (Westerhuis, Kourti &
   MacGregor 1998) rather than by the leading axis, since total variance is what k-means divides up.
 - What users buy is projected as content.py says, and then treated as an embedding is, with all its axes.
+- A text column becomes one column a level, as categories.py says; these are neither winsorised nor logged.
 - Readable blocks are not turned onto principal axes, however wide: reasons and drift speak of their columns.
 """
 
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from sqlseg.segments.blocks import Block, FloatArray, UnusableInput, rounded, user_count
+from sqlseg.segments.categories import Category, expanded, fit_category
 from sqlseg.segments.content import ContentProjection, fit_content
 
 WINSORISED_AT = (0.01, 0.99)
@@ -94,6 +96,11 @@ class Preprocessing:
 
     blocks: tuple[FittedBlock, ...]
     dropped: tuple[Dropped, ...]
+    categories: tuple[Category, ...] = ()
+
+    def expanded(self, blocks: Sequence[Block]) -> list[Block]:
+        """Return the blocks with their text columns as the numbers that this was fitted with."""
+        return [expanded(block, self.categories) for block in blocks]
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -120,7 +127,7 @@ class Preprocessing:
     def transform(self, blocks: Sequence[Block]) -> FloatArray:
         """Return users x inputs of these users under the frozen parameters; extra columns are ignored."""
         count = user_count(blocks)
-        given = {block.name: block for block in blocks}
+        given = {block.name: block for block in self.expanded(blocks)}
         result = np.empty((count, len(self.inputs)))
         first = 0
         for fitted in self.blocks:
@@ -147,7 +154,8 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, texts and numbers, ready for JSON."""
-        return asdict(self)
+        data = asdict(self)
+        return data if self.categories else {name: part for name, part in data.items() if name != "categories"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -166,7 +174,8 @@ class Preprocessing:
                         block["name"], tuple(block["center"]), components, block["variance_kept"], block["scale"]
                     )
                 )
-        return cls(tuple(blocks), tuple(Dropped(**dropped) for dropped in data["dropped"]))
+        categories = tuple(Category.from_dict(category) for category in data.get("categories", ()))
+        return cls(tuple(blocks), tuple(Dropped(**dropped) for dropped in data["dropped"]), categories)
 
 
 def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | None = None) -> Preprocessing:
@@ -185,7 +194,10 @@ def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | No
     dropped: list[Dropped] = []
     kept_names: list[str] = []
     kept = np.empty((blocks[0].user_count, 0))
-    for block in blocks:
+    categories, unusable = _fit_categories(blocks)
+    dropped.extend(unusable)
+    of_levels = {name: category for category in categories for name in category.names}
+    for block in (expanded(block, categories) for block in blocks):
         if block.kind != "features":
             projection = _fit_axes(block, weight_of[block.name])
             if isinstance(projection, Dropped):
@@ -195,7 +207,11 @@ def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | No
             continue
         columns: list[ColumnScaling] = []
         for position, name in enumerate(block.columns):
-            scaling = fit_column(name, block.values[:, position])
+            category = of_levels.get(name)
+            if category is None:
+                scaling = fit_column(name, block.values[:, position])
+            else:
+                scaling = _fit_level(name, block.values[:, position], len(category.names))
             if isinstance(scaling, str):
                 dropped.append(Dropped(block.name, name, scaling))
             else:
@@ -214,7 +230,7 @@ def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | No
             fitted.append(FeatureScaling(block.name, tuple(columns[i] for i in unique), scale))
             kept_names.extend(columns[i].name for i in unique)
             kept = np.hstack([kept, z])
-    return Preprocessing(tuple(fitted), tuple(dropped))
+    return Preprocessing(tuple(fitted), tuple(dropped), categories)
 
 
 def fit_column(name: str, values: FloatArray) -> ColumnScaling | str:
@@ -235,6 +251,26 @@ def fit_column(name: str, values: FloatArray) -> ColumnScaling | str:
     if log:
         x = np.log1p(x)
     return ColumnScaling(name, median, low, high, log, float(x.mean()), float(x.std()))
+
+
+def _fit_categories(blocks: Sequence[Block]) -> tuple[tuple[Category, ...], list[Dropped]]:
+    categories: list[Category] = []
+    dropped: list[Dropped] = []
+    for block in blocks:
+        for column, values in block.texts.items():
+            found = fit_category(block.name, column, values)
+            if isinstance(found, str):
+                dropped.append(Dropped(block.name, column, found))
+            else:
+                categories.append(found)
+    return tuple(categories), dropped
+
+
+def _fit_level(name: str, values: FloatArray, levels: int) -> ColumnScaling | str:
+    """Return the scaling of a column of 0 and 1, such that all levels of a category weigh as one column."""
+    if _is_constant(values):
+        return "the same for every user"
+    return ColumnScaling(name, 0.0, 0.0, 1.0, False, float(values.mean()), float(values.std() * np.sqrt(levels)))
 
 
 def scaled_column(values: FloatArray, scaling: ColumnScaling) -> FloatArray:

@@ -19,6 +19,7 @@ from sqlglot import exp
 from sqlseg import sqltext
 from sqlseg.errors import SqlsegError
 from sqlseg.segments.blocks import STEPS, FloatArray
+from sqlseg.segments.categories import Category
 from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.preprocessing import CAP, ColumnScaling, FeatureScaling
 
@@ -107,9 +108,12 @@ def _coordinates(model: ClusterModel, tables: Mapping[str, InputTable]) -> Steps
     blocks = [block for block in model.preprocessing.blocks if isinstance(block, FeatureScaling)]
     read = [tables[block.name] for block in blocks] or list(tables.values())[:1]
     columns: list[exp.Expr] = [exp.column("user_id", table="f1")]
+    levels = {name: (c, i) for c in model.preprocessing.categories for i, name in enumerate(c.names)}
     for number, (block, table) in enumerate(zip(blocks, read, strict=False), start=1):
         for column in block.columns:
-            steps = _scaled(_known(column, table, f"f{number}"), column, block.scale)
+            level = levels.get(column.name)
+            known = _known(column, table, f"f{number}") if level is None else _level(*level, f"f{number}")
+            steps = _scaled(known, column, block.scale)
             columns.append(exp.alias_(steps, f"x{len(columns)}"))
     query = exp.select(*columns).from_(exp.alias_(_table(read[0].relation), "f1", table=True))
     for number, table in enumerate(read[1:], start=2):
@@ -131,6 +135,18 @@ def _known(scaling: ColumnScaling, table: InputTable, alias: str) -> exp.Expr:
             ]
         )
     return exp.Coalesce(this=number, expressions=[_number(scaling.median)])
+
+
+def _level(category: Category, position: int, alias: str) -> exp.Expr:
+    """Return 1 for users who have one level of a text column, the last for those of no other level, and else 0."""
+    column = exp.column(exp.to_identifier(category.column.partition("__")[2]), table=alias)
+    if position < len(category.levels):
+        holds: exp.Expr = exp.EQ(this=column, expression=_text(category.levels[position]))
+    else:
+        known = exp.NEQ(this=column, expression=_text(""))
+        others = exp.In(this=column.copy(), expressions=[_text(level) for level in category.levels])
+        holds = exp.And(this=known, expression=exp.Not(this=others))
+    return exp.Case(ifs=[exp.If(this=holds, true=_number(1.0))], default=_number(0.0))
 
 
 def _scaled(x: exp.Expr, scaling: ColumnScaling, scale: float) -> exp.Expr:

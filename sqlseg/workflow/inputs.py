@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class NoNumbers(SqlsegError):
 
     def __init__(self, view: View) -> None:
         super().__init__(
-            f"{view.path}: {view.ref} has no numeric column to cluster by.",
+            f"{view.path}: {view.ref} has no column of numbers or text to cluster by.",
             hint="Take it out of inputs, or add a column that counts or measures.",
         )
 
@@ -57,6 +57,17 @@ def numeric_columns(engine: Engine, table: str) -> list[str]:
     return [
         name for name, kind in kinds.items() if name != "user_id" and (kind in _NUMBERS or kind.startswith("DECIMAL"))
     ]
+
+
+def _read_texts(engine: Engine, view: View) -> dict[str, NDArray[Any]]:
+    """Return the text columns of a computed feature view by `<view>__<column>`; those without a text are None."""
+    kinds = engine.columns("sqlseg", view.table)
+    columns = [name for name, kind in kinds.items() if name != "user_id" and kind == "VARCHAR"]
+    if not columns:
+        return {}
+    projection = ", ".join(f"nullif({quoted(column)}, '') as {quoted(column)}" for column in columns)
+    table = engine.table(f"select {projection} from sqlseg.{view.table} order by user_id")
+    return {f"{view.name}__{column}": np.asarray(table[column].to_pylist(), dtype=object) for column in columns}
 
 
 def _read_columns(engine: Engine, table_name: str, columns: Sequence[str]) -> list[FloatArray]:
@@ -108,9 +119,10 @@ def read_blocks(
             blocks.append(forecast_block(engine, forecast))
             continue
         view = project.registry.view("features", one.ref)
-        if not numeric_columns(engine, view.table):
+        texts = _read_texts(engine, view)
+        if not texts and not numeric_columns(engine, view.table):
             raise NoNumbers(view)
-        blocks.append(view_block(engine, view))
+        blocks.append(replace(view_block(engine, view), texts=texts))
     return tuple(blocks)
 
 

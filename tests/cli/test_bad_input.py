@@ -164,7 +164,7 @@ CASES = [
     Case("an unknown tag", own("count(*) as n,  -- #nonull all of them\n    1"), ("own__v1.sql", "#nonull")),
     Case("an infinite feature", own("sum(price) / 0.0"), ("own__v1.sql", "nullif")),
     Case("not a number", own("'nan'::double"), ("own__v1.sql", "not a number")),
-    Case("a view of text alone", own("max(event_type)"), ("own@1", "numeric")),
+    Case("a view of times alone", own("max(event_time)"), ("own@1", "numbers or text")),
     Case(
         "a version without a number", view("select user_id from events group by user_id", "own__vx"), ("own__vx.sql",)
     ),
