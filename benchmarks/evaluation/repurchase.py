@@ -96,7 +96,7 @@ def repurchase(
     chance = calibration_by_chance(forecast(past, now, rich, next(iter(LEARNERS)), 0), 20, 0)
     before = np.mean(np.concatenate([moment.bought for moment in past]))
     note = (
-        f"{len(now.asked):,} buyers, of whom {now.bought.mean():.1%} bought within the time; "
+        f"{len(now.asked):,} users are asked about, of whom {now.bought.mean():.1%} bought within the time; "
         f"{before:.1%} did in the past that was learned from. Perfect probabilities would show a calibration error of "
         f"{chance:.3f} by chance."
     )
