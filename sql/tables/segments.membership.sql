@@ -8,7 +8,8 @@ create table if not exists segments.membership (
     runner_up_segment_id VARCHAR,
     member_since         TIMESTAMP,
     as_of                TIMESTAMP,
-    model_version        INTEGER
+    model_version        INTEGER,
+    assignment_probability DOUBLE
 );
 
 comment on table segments.membership is 'The segment of every user, now.';
@@ -22,3 +23,4 @@ comment on column segments.membership.runner_up_segment_id is 'The second neares
 comment on column segments.membership.member_since is 'When the current stay began (UTC).';
 comment on column segments.membership.as_of is 'Moment of which the row speaks (UTC).';
 comment on column segments.membership.model_version is 'The model that assigned the user.';
+comment on column segments.membership.assignment_probability is '0 to 1: the share of refits, on resamples of the users, that put the user in this segment; NULL for rules, algorithms without centroids, and models older than this column.';

@@ -20,13 +20,15 @@ _VALUES_AT_ONCE = 4_000_000
 class Assignment:
     """One row a user: `labels` and `runner_up` number the centroids, `distance` is Euclidean.
 
-    `runner_up` is -1 (`NOBODY`) for all where there is one centroid only.
+    `runner_up` is -1 (`NOBODY`) for all where there is one centroid only. `probability` is the share of refits on
+    resamples that put the user in the same segment, None where it was not asked for or no refits are known.
     """
 
     labels: IntArray
     distance: FloatArray
     runner_up: IntArray
     confidence: FloatArray
+    probability: FloatArray | None = None
 
     def sizes(self, count: int) -> IntArray:
         """Return the number of users of each of `count` segments."""

@@ -37,6 +37,7 @@ from sqlseg.segments.measures import (
     pairwise_distances,
     silhouette,
 )
+from sqlseg.segments.resampling import REFIT_STARTS, REFITS, SAMPLE
 
 Criterion = Literal["recurrence", "stability", "silhouette", "davies_bouldin", "bic", "gap"]
 
@@ -44,10 +45,8 @@ SMALLEST_SHARE = 0.01
 TWO_LARGEST_SHARE = 0.80
 RECURS_AT = 0.75
 USERS_PER_SEGMENT = 10
-_SAMPLE = 3_000
 _SILHOUETTE_SAMPLE = 1_500
-_REFITS = 10
-_STARTS, _REFIT_STARTS = 4, 2
+_STARTS = 4
 
 
 @dataclass(frozen=True)
@@ -78,12 +77,17 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The number of segments, the centroids it has on the sample, all that were tried, and why, in sentences."""
+    """The number of segments, the centroids it has on the sample, all that were tried, and why, in sentences.
+
+    `refits` are the centroids of that number on each resample, and `rows` the users who were drawn from.
+    """
 
     k: int
     centers: FloatArray | None
     trials: tuple[Trial, ...]
     notes: tuple[str, ...]
+    rows: IntArray | None = None
+    refits: tuple[FloatArray, ...] = ()
 
 
 def choose_k(
@@ -109,22 +113,24 @@ def choose_k(
         )
         return Choice(most, None, (), (f"{few}: too few for {k_min} segments, so there {_are(most)}.",))
     random = np.random.default_rng(seed)
-    sample = X if users <= _SAMPLE else X[np.sort(random.choice(users, _SAMPLE, replace=False))]
+    rows = np.arange(users) if users <= SAMPLE else np.sort(random.choice(users, SAMPLE, replace=False))
+    sample = X[rows]
     some = sample if len(sample) <= _SILHOUETTE_SAMPLE else sample[:: -(-len(sample) // _SILHOUETTE_SAMPLE)]
     step = -(-len(sample) // len(some)) if len(some) < len(sample) else 1
-    resamples = [np.sort(random.integers(0, len(sample), len(sample))) for _ in range(_REFITS)]
+    resamples = [np.sort(random.integers(0, len(sample), len(sample))) for _ in range(REFITS)]
     trials: list[Trial] = []
     centers: dict[int, FloatArray] = {}
+    refits: dict[int, tuple[FloatArray, ...]] = {}
     with one_thread():
         distances = pairwise_distances(some)
         for k in range(k_min, min(k_max, most) + 1):
-            trial, centers[k] = _trial(sample, step, distances, algorithm, k, resamples, seed)
+            trial, centers[k], refits[k] = _trial(sample, step, distances, algorithm, k, resamples, seed)
             trials.append(trial)
         if criterion == "gap":
             found = gaps(sample, algorithm, [t.k for t in trials], seed)
             trials = [replace(t, gap=found[t.k][0], gap_error=found[t.k][1]) if t.k in found else t for t in trials]
     chosen, note = choose(trials, previous_k, criterion)
-    return Choice(chosen, centers[chosen], tuple(trials), (note,))
+    return Choice(chosen, centers[chosen], tuple(trials), (note,), rows, refits[chosen])
 
 
 def choose(
@@ -179,12 +185,13 @@ def _trial(
     k: int,
     resamples: Sequence[IntArray],
     seed: int,
-) -> tuple[Trial, FloatArray]:
+) -> tuple[Trial, FloatArray, tuple[FloatArray, ...]]:
     reference = algorithm(sample, k, seed=seed, starts=_STARTS)
     found = reference.centers.shape[0]
-    recurrences, agreements = [], []
+    recurrences, agreements, refits = [], [], []
     for number, rows in enumerate(resamples, start=1):
-        refit = algorithm(sample[rows], k, seed=seed + number, starts=_REFIT_STARTS)
+        refit = algorithm(sample[rows], k, seed=seed + number, starts=REFIT_STARTS)
+        refits.append(refit.centers)
         labels = refit.shape.place(sample).labels
         shared = contingency(reference.labels, labels, found, refit.centers.shape[0])
         recurrences.append(jaccard(shared).max(axis=1))
@@ -207,7 +214,7 @@ def _trial(
         two_largest_share=float(shares[-2:].sum()),
         bic=_six_digits(bayesian_information(sample, reference.labels, reference.shape)),
     )
-    return trial, reference.centers
+    return trial, reference.centers, tuple(refits)
 
 
 def _six_digits(value: float | None) -> float | None:

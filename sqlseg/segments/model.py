@@ -17,6 +17,7 @@ from sqlseg.segments.content import ContentProjection
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
 from sqlseg.segments.preprocessing import EmbeddingProjection, FeatureScaling, Preprocessing, fit_preprocessing
 from sqlseg.segments.refit import far_distance
+from sqlseg.segments.resampling import Refits, bootstrap_refits
 from sqlseg.segments.shapes import Centroids, Mixture, Representatives, Shape, concatenated
 from sqlseg.settings import DriftLimits
 
@@ -65,6 +66,8 @@ class ClusterModel:
     far_distance: float | None = None
     """Beyond it a user is far from every segment; unknown of models of the first release."""
     placement: Mixture | Representatives | None = None
+    refits: Refits | None = None
+    """What resamples of the users came to; unknown of algorithms without centroids and models of the first release."""
 
     @property
     def shape(self) -> Shape:
@@ -82,14 +85,19 @@ class ClusterModel:
         """The centroids as a matrix, k x inputs."""
         return np.array(self.centers, dtype=np.float64).reshape(len(self.centers), len(self.preprocessing.inputs))
 
-    def score(self, blocks: Sequence[Block]) -> Assignment:
+    def score(self, blocks: Sequence[Block], *, with_probability: bool = False) -> Assignment:
         """Return the segment of each user, by position in `segment_ids`; a part of the users at a time."""
         users, shape = user_count(blocks), self.shape
+        refits = self.refits if with_probability else None
         parts = []
         for start in range(0, users, _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
             some = [block.take(rows) for block in blocks]
-            parts.append(shape.place(self.preprocessing.transform(some)))
+            X = self.preprocessing.transform(some)
+            placed = shape.place(X)
+            parts.append(
+                placed if refits is None else replace(placed, probability=refits.probability(X, placed.labels))
+            )
         return concatenated(parts or [shape.place(np.empty((0, len(self.preprocessing.inputs))))])
 
     def drift(self, blocks: Sequence[Block], limits: DriftLimits | None = None) -> tuple[Drift, ...]:
@@ -129,6 +137,8 @@ class ClusterModel:
             data["mixture"] = self.placement.to_dict()
         elif isinstance(self.placement, Representatives):
             data["representatives"] = self.placement.to_dict()
+        if self.refits is not None:
+            data["refits"] = self.refits.to_list()
         return json.dumps(data, allow_nan=False)
 
     @classmethod
@@ -140,9 +150,10 @@ class ClusterModel:
                 f"The stored model has format {data.get('format')!r}, this version reads {_FORMAT}.",
                 hint="Refit it: sqlseg refresh --refit always.",
             )
+        preprocessing = Preprocessing.from_dict(data["preprocessing"])
         return cls(
             algorithm=data["algorithm"],
-            preprocessing=Preprocessing.from_dict(data["preprocessing"]),
+            preprocessing=preprocessing,
             centers=tuple(tuple(center) for center in data["centers"]),
             references=tuple(Reference.from_dict(known) for known in data["references"]),
             seed=data["seed"],
@@ -150,6 +161,7 @@ class ClusterModel:
             segment_ids=tuple(data["segment_ids"]),
             far_distance=data.get("far_distance"),
             placement=_placement(data),
+            refits=Refits.from_list(data["refits"], len(preprocessing.inputs)) if "refits" in data else None,
         )
 
 
@@ -200,7 +212,7 @@ def fit_cluster_model(
         preprocessing = fit_preprocessing(some, settings.weights)
         X = preprocessing.transform(some)
         notes.extend(f"{dropped.column} is not used: {dropped.reason}." for dropped in preprocessing.dropped)
-        found, tried, said = _segments(X, fit, settings, previous)
+        found, tried, said, refits = _segments(X, fit, settings, previous)
         notes.extend(said)
         agreement = bridge_agreement(settings.algorithm, X, found, settings.seed)
         if agreement is not None:
@@ -217,21 +229,22 @@ def fit_cluster_model(
         seed=settings.seed,
         fit_user_count=len(X),
         placement=None if isinstance(found.shape, Centroids) else found.shape,
+        refits=refits,
     )
-    assignment = model.score(blocks)
+    assignment = model.score(blocks, with_probability=True)
     model = replace(model, far_distance=far_distance(assignment.distance))
     return FitResult(model, assignment, tried, tuple(notes), agreement)
 
 
 def _segments(
     X: FloatArray, fit: Algorithm, settings: FitSettings, previous: IntArray | None
-) -> tuple[Clustering, tuple[Trial, ...], list[str]]:
+) -> tuple[Clustering, tuple[Trial, ...], list[str], Refits | None]:
     if settings.algorithm in FINDS_THE_NUMBER:
         found = fit(X, settings.k_max, seed=settings.seed)
-        return found, (), list(found.notes)
+        return found, (), list(found.notes), None
     notes: list[str] = []
     tried: tuple[Trial, ...] = ()
-    begin = None
+    choice = None
     if settings.k == "auto":
         choice = choose_k(
             X,
@@ -242,18 +255,22 @@ def _segments(
             previous_k=_count(previous),
             criterion=settings.criterion,
         )
-        k, begin, tried = choice.k, choice.centers, choice.trials
+        k, tried = choice.k, choice.trials
         notes.extend(choice.notes)
     else:
         k = settings.k
-    found = fit(X, k, seed=settings.seed, initial_centers=begin)
+    found = fit(X, k, seed=settings.seed, initial_centers=choice.centers if choice else None)
     found = _nearer_to_previous(X, found, fit, previous, settings.seed)
     if settings.k == "auto":
         found, merged = _without_crumbs(X, found, fit, settings.seed)
         notes.extend(merged)
     elif found.centers.shape[0] < k:
         notes.append(f"{k} segments were asked for, but the users form {found.centers.shape[0]} only.")
-    return found, tried, [*notes, *found.notes]
+    if choice and choice.k == found.centers.shape[0]:
+        refits = bootstrap_refits(X, found, fit, settings.seed, rows=choice.rows, known=choice.refits)
+    else:
+        refits = bootstrap_refits(X, found, fit, settings.seed)
+    return found, tried, [*notes, *found.notes], refits
 
 
 def _placement(data: Mapping[str, Any]) -> Mixture | Representatives | None:

@@ -206,9 +206,11 @@ def concatenated(parts: Sequence[Assignment]) -> Assignment:
     """Return the assignment of users who were placed a part at a time."""
     if len(parts) == 1:
         return parts[0]
+    probabilities = [part.probability for part in parts if part.probability is not None]
     return Assignment(
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.distance for part in parts]),
         np.concatenate([part.runner_up for part in parts]),
         np.concatenate([part.confidence for part in parts]),
+        np.concatenate(probabilities) if len(probabilities) == len(parts) else None,
     )

@@ -43,7 +43,8 @@ class Placed:
 
     `segment_ids` are the segments in use; `labels` and `runner_up` (-1 for none) number them. `names` holds the
     names that a rule gives, and that of users unlike all others; those of clusters are made from their profile.
-    `model` is None for rules. `evidence` is what speaks for another fit, where users were placed by an earlier one.
+    `model` is None for rules, `probability` for these and for algorithms without centroids. `evidence` is what speaks
+    for another fit, where users were placed by an earlier one.
     """
 
     segment_ids: tuple[str, ...]
@@ -58,6 +59,7 @@ class Placed:
     evidence: Evidence | None = None
     notes: tuple[str, ...] = ()
     reasons: UserReasons | None = None
+    probability: NDArray[np.float64] | None = None
 
     def sizes(self) -> IntArray:
         """Return the number of users of each segment in use."""
@@ -74,6 +76,11 @@ class Placed:
                 "runner_up_segment_id": pa.array(ids[self.runner_up], pa.string()),
                 "distance": pa.array(self.distance, pa.float64(), mask=none),
                 "confidence": pa.array(self.confidence, pa.float64()),
+                "assignment_probability": (
+                    pa.nulls(len(users), pa.float64())
+                    if self.probability is None
+                    else pa.array(self.probability, pa.float64())
+                ),
                 "cause": pa.array(causes, pa.string()),
             }
         )
@@ -199,7 +206,7 @@ def assign_segments(
     model: ClusterModel, blocks: Sequence[Block], seed: int, *, limits: DriftLimits, age: timedelta
 ) -> Placed:
     """Place users with the model in use, and measure how far they have moved since it was fitted, `age` ago."""
-    assignment = model.score(blocks)
+    assignment = model.score(blocks, with_probability=True)
     metrics = dict(segment_quality(model, blocks, assignment, seed=seed))
     evidence = Evidence(
         model.drift(blocks, limits),
@@ -224,6 +231,7 @@ def _placed(model: ClusterModel, assignment: Assignment, **rest: Any) -> Placed:
         assignment.confidence,
         model,
         {} if model.noise_id is None else {model.noise_id: UNLIKE_OTHERS},
+        probability=assignment.probability,
         **rest,
     )
 

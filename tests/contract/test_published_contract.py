@@ -9,7 +9,7 @@ PUBLISHED = {
     "segments.segment": "segment_id segmentation segment_name description rule_sql user_count share revenue "
     "revenue_share created_at retired_at",
     "segments.membership": "user_id segmentation segment_id segment_name confidence distance runner_up_segment_id "
-    "member_since as_of model_version",
+    "member_since as_of model_version assignment_probability",
     "segments.membership_history": "user_id segmentation segment_id valid_from valid_to cause run_id",
     "segments.transition": "run_id as_of segmentation from_segment_id to_segment_id cause user_count",
     "segments.lineage": "segmentation model_version from_segment_id to_segment_id relation overlap",

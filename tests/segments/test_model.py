@@ -43,8 +43,8 @@ def test_a_model_survives_json_exactly(fitted):
     again = ClusterModel.from_json(model.to_json())
     assert again == model
     assert again.to_json() == model.to_json()
-    found = again.score(shop()[0])
-    for field in ("labels", "distance", "runner_up", "confidence"):
+    found = again.score(shop()[0], with_probability=True)
+    for field in ("labels", "distance", "runner_up", "confidence", "probability"):
         assert np.array_equal(getattr(found, field), getattr(fitted.assignment, field))
 
 

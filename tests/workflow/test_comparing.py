@@ -166,3 +166,20 @@ def test_a_warehouse_of_before_gets_the_intervals_of_profiles(shop, tmp_path):
     assert old.rows("select count(effect_size) > 0, count(mean_low) > 0 from segments.profile") == [(True, True)]
     columns = "select column_name, comment from duckdb_columns() where table_name = 'profile' order by column_index"
     assert old.rows(columns) == shop.rows(columns)
+
+
+def test_models_of_before_tell_no_probability_until_they_are_fitted_again(shop, tmp_path):
+    old = shop.copy(tmp_path / "old")
+    old.change("alter table segments.membership drop column assignment_probability")
+    old.change("update segments.model set parameters = json_merge_patch(parameters, '{\"refits\": null}')")
+    old.events(*POOR, *RICH, bought("poor1", "2024-04-10 10:00", 990))
+    old.refresh()
+    known = "select count(*) > 0, count(assignment_probability) from segments.membership where segmentation = "
+    assert old.rows(known + "'groups'") == [(True, 0)]
+    old.events(*POOR, *RICH, *MIDDLE, bought("poor1", "2024-04-10 10:00", 990))
+    old.refresh(refit="always")
+    [(users, told)] = old.rows(known.replace(" > 0", "") + "'groups'")
+    assert told == users > 0
+    assert old.rows(known + "'tier'") == [(True, 0)]
+    columns = "select column_name, comment from duckdb_columns() where table_name = 'membership' order by column_index"
+    assert old.rows(columns) == shop.rows(columns)

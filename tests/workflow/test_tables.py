@@ -124,6 +124,15 @@ def test_profiles(busy_shop, members):
     assert sorted(found.groupby("segment_id")["rank"].min().unique()) == [1]
 
 
+def test_how_probable_segments_are(busy_shop):
+    found = frame(busy_shop, "select segmentation, assignment_probability from segments.membership")
+    probability = found.set_index("segmentation").assignment_probability.astype(float)
+    groups = probability["groups"]
+    assert groups.between(0, 1).all() and np.allclose(groups * 10, (groups * 10).round())
+    assert groups.mean() > 0.5
+    assert probability["tier"].isna().all()
+
+
 def test_features_of_every_user_side_by_side_with_the_segment(busy_shop):
     wide = frame(busy_shop, "select * from segments.groups_users")
     rfm = frame(busy_shop, "select * from features.rfm order by user_id")
