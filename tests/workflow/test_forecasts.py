@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from shops import bought, new_shop
 
+from sqlseg.segments.model import ClusterModel
 from sqlseg.settings import InvalidSettings
 from sqlseg.workflow import forecasting
+from sqlseg.workflow.inputs import read_blocks, read_users
+from sqlseg.workflow.outlook import segments_ahead
+from sqlseg.workflow.project import open_project
+from sqlseg.workflow.warehouse import open_warehouse
 
 FORECASTS = """
 [segmentations.groups]
@@ -271,3 +276,34 @@ def test_settings_that_cannot_be_say_so(shop, line, told):
     with pytest.raises(InvalidSettings, match="forecasts") as caught:
         shop.refresh()
     assert told in caught.value.message
+
+
+def test_what_silence_does_is_what_a_later_refresh_says(tmp_path):
+    """The segments that the outlook foretells, forecasts and all, are those that a refresh of that day gives."""
+    days = 25
+    shop = new_shop(tmp_path / "shop", history(), FORECASTS.format(refit="drift").replace("k = 2", "k = 6"))
+    shop.refresh()
+    project = open_project(shop.directory)
+    segmentation = project.settings.segmentations["groups"]
+    with open_warehouse(project) as warehouse:
+        text = warehouse.value("select parameters from segments.model where segmentation = 'groups'")
+        model = ClusterModel.from_json(text)
+        users = read_users(warehouse)
+        blocks = read_blocks(warehouse, project, segmentation)
+        told = {}
+        for position, user in enumerate(users):
+            if position % 2 == 0:
+                mine = [block.take(np.array([position])) for block in blocks]
+                ahead = segments_ahead(warehouse, project, model, mine, user, AS_OF, days=days)
+                told[user] = model.segment_ids[ahead[-1].segment if ahead else int(model.score(mine).labels[0])]
+    members = "select user_id, segment_id from segments.membership where segmentation = 'groups'"
+    before = dict(shop.rows(members))
+    newest = AS_OF + timedelta(days=days, hours=-1)
+    shop.events(*history(), bought("regular00", newest.isoformat(), 20.0))
+    outcome = shop.refresh(refit="never")
+    assert outcome.plan.as_of == AS_OF + timedelta(days=days)
+    after = dict(shop.rows(members))
+    assert {user: after[user] for user in told if user != "regular00"} == {
+        user: segment for user, segment in told.items() if user != "regular00"
+    }
+    assert any(before[user] != after[user] for user in told)
