@@ -307,7 +307,7 @@ def _views_over_users() -> list[str]:
             ],
         ),
         "## `segments.<segmentation>_live`\n",
-        "A view, for each segmentation of kind cluster whose inputs are all features: every user, placed by the model "
+        "A view, for each segmentation of kind cluster that can be written as SQL: every user, placed by the model "
         "in use from the features as they stand at the time of the question. It needs no Python, and gives the rows of "
         "`segments.membership` as long as the features are those of the refresh. "
         "[Scoring in SQL](../segments.md#scoring-in-sql) says more.\n",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Literal, get_args
 
+import numpy as np
 from sqlglot import exp
 
 from sqlseg import sqltext
@@ -22,6 +23,7 @@ from sqlseg.segments.blocks import STEPS, FloatArray
 from sqlseg.segments.categories import Category
 from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.preprocessing import CAP, ColumnScaling, FeatureScaling
+from sqlseg.segments.shapes import Centroids, Mixture
 
 Dialect = Literal["duckdb", "postgres", "spark", "bigquery", "snowflake"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
@@ -76,9 +78,16 @@ def scoring_query(
             raise CannotCompile(segmentation, f"{block.name} is {kind}")
     if not tables:
         raise CannotCompile(segmentation, "it has no features, and its inputs are the same for all users")
-    if model.placement is not None:
-        raise CannotCompile(segmentation, f"{model.algorithm} places users without a formula that is known here")
-    steps = _coordinates(model, tables) | _nearest_centroids(model.center_matrix, model.segment_ids)
+    match model.shape:
+        case Centroids() as centroids:
+            placed = _nearest_centroids(centroids, model.segment_ids)
+        case Mixture() as mixture:
+            placed = _likeliest_component(mixture, model.segment_ids)
+        case _:
+            raise CannotCompile(
+                segmentation, f"{model.algorithm} places users by those they resemble, not by a formula"
+            )
+    steps = _coordinates(model, tables) | placed
     name: exp.Expr = exp.column("segment_name", table="segment")
     if names is not None:
         name = _case(exp.column("segment_id", table="placed"), {_text(s): _text(names[s]) for s in model.segment_ids})
@@ -158,23 +167,12 @@ def _scaled(x: exp.Expr, scaling: ColumnScaling, scale: float) -> exp.Expr:
     return exp.Floor(this=_plus(x, 0.5))
 
 
-def _nearest_centroids(centers: FloatArray, segment_ids: Sequence[str]) -> Steps:
-    """Return the steps from coordinates to the nearest and second nearest centroid.
-
-    The square of a distance is |x|^2 - 2xc + |c|^2, all of it whole numbers, so nothing is lost to cancellation.
-    """
-    axes = [exp.column(f"x{axis}") for axis in range(1, centers.shape[1] + 1)]
-    names = [f"square{number}" for number in range(1, len(segment_ids) + 1)]
-    squares = []
-    for name, center in zip(names, (centers * STEPS).round().tolist(), strict=True):
-        square: exp.Expr = _plus(exp.column("square"), sum(c * c for c in center))
-        for axis, c in zip(axes, center, strict=True):
-            square = _plus_times(square, -2.0 * c, axis)
-        squares.append(exp.alias_(square, name))
-    norm = reduce(_added, [_times(axis.copy(), axis.copy()) for axis in axes] or [_number(0.0)])
+def _nearest_centroids(shape: Centroids, segment_ids: Sequence[str]) -> Steps:
+    """Return the steps from coordinates to the nearest and second nearest centroid."""
+    names = _numbered("square", len(segment_ids))
     steps = {
-        "norms": exp.select("*", exp.alias_(norm, "square")).from_("coordinates"),
-        "squares": exp.select("user_id", *squares).from_("norms"),
+        "norms": _norms(shape.centers.shape[1]),
+        "squares": exp.select("user_id", *_squares(shape.centers, names)).from_("norms"),
     }
     distance = _divided(exp.Sqrt(this=exp.column("least_square")), _number(STEPS))
     total = _added(exp.column("least_square"), exp.column("next_square"))
@@ -183,6 +181,81 @@ def _nearest_centroids(centers: FloatArray, segment_ids: Sequence[str]) -> Steps
         expressions=[_number(0.5)],
     )
     return steps | _least_two("square", names, segment_ids, distance, confidence)
+
+
+def _likeliest_component(shape: Mixture, segment_ids: Sequence[str]) -> Steps:
+    """Return the steps from coordinates to the likeliest and second likeliest normal distribution.
+
+    A user's surprise at one is -ln(weight * density). The square in it is a sum of squares once the covariance is
+    undone (whitened, by the inverse of its Cholesky factor). Surprises are ranked in steps of 1e-9.
+    """
+    count, axes = shape.centers.shape
+    squares, surprises, ranks = (_numbered(noun, count) for noun in ("square", "surprise", "rank"))
+    whitened: list[exp.Expr] = []
+    surprised: list[exp.Expr] = []
+    for name, weight, center, covariance in zip(
+        surprises, shape.weights, shape.centers, shape.covariances, strict=True
+    ):
+        lower = np.diag(np.sqrt(covariance)) if covariance.ndim == 1 else np.linalg.cholesky(covariance)
+        inverse = np.linalg.inv(lower)
+        constant = 0.5 * axes * np.log(2.0 * np.pi) + float(np.log(np.diag(lower)).sum()) - float(np.log(weight))
+        terms = []
+        for axis, (row, shift) in enumerate(zip(inverse, inverse @ center, strict=True), start=1):
+            along: exp.Expr = _number(-shift)
+            for other, factor in enumerate(row.tolist(), start=1):
+                if factor != 0.0:
+                    along = _plus_times(along, factor / STEPS, exp.column(f"x{other}"))
+            column = f"{name}_{axis}"
+            whitened.append(exp.alias_(along, column))
+            terms.append(_times(exp.column(column), exp.column(column)))
+        half = _times(_number(0.5), exp.paren(reduce(_added, terms), copy=False))
+        surprised.append(exp.alias_(_plus(half, constant), name))
+    rank = [
+        exp.alias_(exp.Floor(this=_plus(_times(exp.column(surprise), _number(1e9)), 0.5)), name)
+        for surprise, name in zip(surprises, ranks, strict=True)
+    ]
+    steps = {
+        "norms": _norms(axes),
+        "whitened": exp.select("*", *_squares(shape.centers, squares), *whitened).from_("norms"),
+        "surprises": exp.select("user_id", *map(exp.column, squares), *surprised).from_("whitened"),
+        "ranks": exp.select("*", *rank).from_("surprises"),
+    }
+    ids = [_text(segment) for segment in segment_ids]
+    own = exp.column("segment_id")
+    square = _case(own, dict(zip(ids, map(exp.column, squares), strict=True)))
+    distance = _divided(exp.Sqrt(this=square), _number(STEPS))
+    least = _case(own, dict(zip(ids, map(exp.column, surprises), strict=True)))
+    # Below -700 the exponential is nothing beside 1, and PostgreSQL refuses it.
+    likelihoods: list[exp.Expr] = [
+        exp.Exp(this=_function("GREATEST", exp.Sub(this=least, expression=exp.column(name)), _number(-700.0)))
+        for name in surprises
+    ]
+    total = exp.paren(reduce(_added, likelihoods), copy=False)
+    return steps | _least_two("rank", ranks, segment_ids, distance, _divided(_number(1.0), total))
+
+
+def _norms(axes: int) -> exp.Select:
+    columns = [exp.column(name) for name in _numbered("x", axes)]
+    norm = reduce(_added, [_times(column, column.copy()) for column in columns] or [_number(0.0)])
+    return exp.select("*", exp.alias_(norm, "square")).from_("coordinates")
+
+
+def _squares(centers: FloatArray, names: Sequence[str]) -> list[exp.Expr]:
+    """Return the square of the distance to each centre, in steps.
+
+    It is |x|^2 - 2xc + |c|^2, all of it whole numbers, so nothing is lost to cancellation.
+    """
+    squares: list[exp.Expr] = []
+    for name, center in zip(names, (centers * STEPS).round().tolist(), strict=True):
+        square: exp.Expr = _plus(exp.column("square"), sum(c * c for c in center))
+        for axis, c in enumerate(center, start=1):
+            square = _plus_times(square, -2.0 * c, exp.column(f"x{axis}"))
+        squares.append(exp.alias_(square, name))
+    return squares
+
+
+def _numbered(noun: str, count: int) -> list[str]:
+    return [f"{noun}{number}" for number in range(1, count + 1)]
 
 
 def _least_two(

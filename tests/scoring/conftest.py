@@ -40,16 +40,28 @@ threads = 1
 kind = "cluster"
 inputs = ["rfm@1", "cadence@1", "funnel@1", "habits@1"]
 k = 6
+
+[segmentations.mixed]
+kind = "cluster"
+inputs = ["rfm@1", "habits@1"]
+algorithm = "gaussian_mixture"
+k = 4
 """
 
 
 class Scored(Shop):
-    """A refreshed shop whose segmentation `behavior` is made from features alone."""
+    """A refreshed shop whose clusters are made from features alone."""
 
     @property
     def published_file(self) -> Path:
         (file,) = (self.directory / "published").glob("*.duckdb")
         return file
+
+    @property
+    def clusters(self) -> list[str]:
+        """The segmentations that can be written as SQL."""
+        rows = self.published("select segmentation from segments.segmentation where kind = 'cluster' order by 1")
+        return [name for (name,) in rows]
 
 
 @pytest.fixture(scope="session", params=["simulated", *DATA_SETS])

@@ -25,7 +25,9 @@ POSTGRES_TYPES = {
 
 def feature_tables(shop):
     """The published feature tables that the printed SQL reads, with their columns and types."""
-    inputs = shop.published("select unnest(inputs::json::varchar[]) from segments.segmentation")
+    inputs = shop.published(
+        "select distinct unnest(inputs::json::varchar[]) from segments.segmentation where kind = 'cluster'"
+    )
     tables = [ref.replace("@", "_v") for (ref,) in inputs]
     assert tables
     return {
@@ -39,17 +41,17 @@ def feature_tables(shop):
     }
 
 
-def scoring(shop, dialect):
-    printed = shop.sqlseg("segments", "show", "behavior", "--sql", "--dialect", dialect)
+def scoring(shop, name, dialect):
+    printed = shop.sqlseg("segments", "show", name, "--sql", "--dialect", dialect)
     assert printed.code == 0, printed.err
     return printed.out.rstrip().removesuffix(";")
 
 
-def assert_same(shop, found):
+def assert_same(shop, name, found):
     """`found` has the rows of the printed SQL as values of Python, in any order."""
     expected = shop.published(
         "select user_id, segmentation, segment_id, segment_name, distance, confidence, runner_up_segment_id "
-        "from segments.membership order by user_id"
+        f"from segments.membership where segmentation = '{name}' order by user_id"
     )
     found = sorted(found)
     assert len(found) == len(expected) > 900
@@ -120,11 +122,10 @@ def test_postgres(scored, postgres):
         postgres.sql(
             f"create table features.{table} ({kinds});\ncopy features.{table} from stdin (format csv);\n{rows}\\.\n"
         )
-    answer = postgres.sql(f"copy ({scoring(scored, 'postgres')}) to stdout (format csv);")
-    found = [
-        (*row[:4], float(row[4]), float(row[5]), row[6] or None) for row in csv.reader(io.StringIO(answer, newline=""))
-    ]
-    assert_same(scored, found)
+    for name in scored.clusters:
+        answer = postgres.sql(f"copy ({scoring(scored, name, 'postgres')}) to stdout (format csv);")
+        rows = csv.reader(io.StringIO(answer, newline=""))
+        assert_same(scored, name, [(*row[:4], float(row[4]), float(row[5]), row[6] or None) for row in rows])
 
 
 @pytest.fixture(scope="module")
@@ -153,5 +154,5 @@ def test_spark(scored, spark, tmp_path):
         with duckdb.connect(str(scored.published_file), read_only=True) as file:
             file.execute(f"copy features.{table} to '{tmp_path / table}.parquet'")
         spark.read.parquet(f"{tmp_path / table}.parquet").write.saveAsTable(f"features.{table}")
-    found = [tuple(row) for row in spark.sql(scoring(scored, "spark")).collect()]
-    assert_same(scored, found)
+    for name in scored.clusters:
+        assert_same(scored, name, [tuple(row) for row in spark.sql(scoring(scored, name, "spark")).collect()])

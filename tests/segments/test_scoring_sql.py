@@ -157,11 +157,23 @@ def test_every_algorithm_with_centroids_is_the_same_formula(algorithm):
     assert_same(model, tables, blocks)
 
 
-@pytest.mark.parametrize("algorithm", ["gaussian_mixture", "agglomerative"])
-def test_an_algorithm_without_a_formula_is_told_by_its_name(algorithm):
+@pytest.mark.parametrize("algorithm", ["gaussian_mixture", "gaussian_mixture_diagonal"])
+def test_a_mixture_gives_the_posterior(algorithm):
+    tables, blocks = shop(600, 9)
+    model = numbered(fit_cluster_model(blocks, FitSettings(k=4, algorithm=algorithm)).model)
+    found, expected = rows_in_duckdb(model, tables), model.score(blocks)
+    ids = [*model.segment_ids, None]
+    assert [row[2] for row in found] == [ids[label] for label in expected.labels]
+    assert [row[6] for row in found] == [ids[label] for label in expected.runner_up]
+    assert [row[4] for row in found] == pytest.approx(expected.distance.tolist(), abs=1e-9)
+    assert [row[5] for row in found] == pytest.approx(expected.confidence.tolist(), abs=1e-9)
+    assert min(expected.confidence) < 0.9 and len(set(expected.labels)) == len(model.centers) > 1
+
+
+def test_an_algorithm_without_a_formula_is_told_by_its_name():
     tables, blocks = shop(300, 8)
-    model = numbered(fit_cluster_model(blocks, FitSettings(k=3, algorithm=algorithm)).model)
-    with pytest.raises(CannotCompile, match=f"'groups' cannot be written as SQL: {algorithm} "):
+    model = numbered(fit_cluster_model(blocks, FitSettings(k=3, algorithm="agglomerative")).model)
+    with pytest.raises(CannotCompile, match="'groups' cannot be written as SQL: agglomerative "):
         scoring_query(model, "groups", {name: InputTable(f"features.{name[:-2]}_v1") for name in tables})
 
 
