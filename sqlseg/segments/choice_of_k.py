@@ -19,7 +19,9 @@ That is the default. Another criterion can be asked for instead of rules 2 and 3
 silhouette, Davies-Bouldin, the Bayesian information criterion, or the gap statistic.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -123,9 +125,15 @@ def choose_k(
     refits: dict[int, tuple[FloatArray, ...]] = {}
     with one_thread():
         distances = pairwise_distances(some)
-        for k in range(k_min, min(k_max, most) + 1):
-            trial, centers[k], refits[k] = _trial(sample, step, distances, algorithm, k, resamples, seed)
-            trials.append(trial)
+
+        def tried(k: int) -> tuple[Trial, FloatArray, tuple[FloatArray, ...]]:
+            return _trial(sample, step, distances, algorithm, k, resamples, seed)
+
+        # The largest takes longest, so it begins; each has its own seed, so that their order changes nothing.
+        numbers = range(min(k_max, most), k_min - 1, -1)
+        with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1), "choose_k") as pool:
+            for trial, centers[trial.k], refits[trial.k] in pool.map(tried, numbers):
+                trials.insert(0, trial)
         if criterion == "gap":
             found = gaps(sample, algorithm, [t.k for t in trials], seed)
             trials = [replace(t, gap=found[t.k][0], gap_error=found[t.k][1]) if t.k in found else t for t in trials]
