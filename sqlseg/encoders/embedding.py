@@ -119,13 +119,11 @@ def embed(
     _make_table(engine, encoder, table)
     engine.execute(f"create or replace temp view embed_known as select * from {table}")
     embedded = removed = 0
-    with encoding_function(engine, session, threads):
+    with encoding_function(engine, session, threads) as encode:
         for first_user, last_user in slices:
             place = {"first_user": first_user, "last_user": last_user}
             # Held as Arrow: a temporary table of a transaction stays in memory until its end, even when replaced.
-            rows = engine.table(
-                sql_text("steps/embed/encode_slice.sql"), {**place, "model_sha256": encoder.manifest.sha256}
-            )
+            rows = _encoded_slice(engine, encode, {**place, "model_sha256": encoder.manifest.sha256})
             embedded += len(rows) - rows["embedding"].null_count
             with engine.registered("embed_rows", rows):
                 changed = "select user_id from embed_rows where embedding is not null"
@@ -138,6 +136,18 @@ def embed(
     engine.execute("drop view embed_known; drop view embed_sequence; drop view embed_users")
     total = int(engine.value(f"select count(*) from {table}"))
     return EmbedResult(encoder.ref, total, embedded, removed, session.provider)
+
+
+def _encoded_slice(engine: Database, encode: TokenEncoder, place: Mapping[str, Any]) -> pa.Table:
+    """Return user_id, embedding (NULL where the one that is there still holds) and input_hash of a slice of users.
+
+    On a CPU the encoder is called by the database, with 2,048 users at most; a GPU gets the slice as a whole.
+    """
+    tokens = sql_text("steps/embed/token_slice.sql")
+    if not encode.session.on_gpu:
+        return engine.table(f"with token_slice as (\n{tokens}\n)\n{sql_text('steps/embed/encode_slice.sql')}", place)
+    rows = engine.table(tokens, place)
+    return pa.table({"user_id": rows["user_id"], "embedding": encode(rows["tokens"]), "input_hash": rows["input_hash"]})
 
 
 def _bind(engine: Database, encoder: Encoder, sequence_relation: str, users_relation: str) -> None:

@@ -166,15 +166,15 @@ def _ascending(lengths: np.ndarray, position: np.ndarray) -> np.ndarray | None:
 
 
 @contextmanager
-def encoding_function(host: FunctionHost, session: EncoderSession, threads: int) -> Iterator[None]:
-    """Make the encoder callable in SQL as `embed_tokens(tokens)` while the block runs, on so many threads."""
+def encoding_function(host: FunctionHost, session: EncoderSession, threads: int) -> Iterator[TokenEncoder]:
+    """Make the encoder callable in SQL as `embed_tokens(tokens)` while the block runs, on so many threads; give it."""
     described = session.encoder.manifest
     with token_encoder(session, threads) as encoder:
         host.create_vector_function(
             FUNCTION, encoder, [f"FLOAT[{1 + len(described.columns)}][]"], f"FLOAT[{described.dimensions}]"
         )
         try:
-            yield
+            yield encoder
         finally:
             host.drop_function(FUNCTION)
 

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from sqlseg.encoders.embedding import EmbedResult, SequenceMismatch, embed
 from sqlseg.encoders.manifest import Encoder
+from sqlseg.encoders.session import EncoderSession
+from sqlseg.encoders.udf import TokenEncoder
 from sqlseg.engine.duckdb import Engine
 
 NOON, LATER = datetime(2024, 1, 1, 12), datetime(2024, 1, 2, 12)
@@ -132,3 +135,27 @@ def test_a_sequence_of_other_columns_is_refused(engine: Engine, encoder: Encoder
     engine.execute("alter table tokens rename column log_gap to gap")
     with pytest.raises(SequenceMismatch, match="'gap' instead of 'log_gap'"):
         run(engine, encoder)
+
+
+def test_a_gpu_gets_slices_as_a_whole_and_gives_the_same(
+    engine: Engine, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(engine, encoder)
+    on_cpu = embeddings(engine)
+    engine.execute("drop table embeddings.behavior_v1")
+    sequences: list[int] = []
+    encode = TokenEncoder.__call__
+
+    def counted(self: TokenEncoder, column: pa.ChunkedArray) -> pa.Array:
+        sequences.append(len(column))
+        return encode(self, column)
+
+    bound = EncoderSession.run_bound
+    monkeypatch.setattr(TokenEncoder, "__call__", counted)
+    monkeypatch.setattr(EncoderSession, "on_gpu", True)
+    monkeypatch.setattr(EncoderSession, "run_bound", lambda self, feed, device: bound(self, feed, "cpu"))
+    assert run(engine, encoder, slice_users=1_000).users_embedded == 50
+    assert sequences == [50]
+    for user, (embedding, _) in embeddings(engine).items():
+        np.testing.assert_allclose(embedding, on_cpu[user][0], atol=1e-6)
+    assert run(engine, encoder, LATER).users_embedded == 0
