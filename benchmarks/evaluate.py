@@ -99,7 +99,7 @@ def _one(shop: str | Path, folder: Path, effort: Effort, *, inputs: bool) -> Sho
                 effort,
                 folder / f"{name}-models",
                 datetime.now(UTC).replace(tzinfo=None),
-                funnels_only=name == "taobao",
+                funnels_only=shop == "taobao",
                 choices=CHOICES if inputs else (),
             )
     except (DataMissing, SqlsegError, TooShort) as error:

@@ -40,7 +40,7 @@ CHOICES: tuple[Choice, ...] = (
 
 
 class TooShort(Exception):
-    """A shop's history is too short to learn from one part of it and ask about another."""
+    """A shop has too little to be judged: no history to learn from and ask about, or no segments from inputs."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,10 @@ def evaluate(
         print(f"{name}: {time.perf_counter() - started:5.0f} s, {text}", file=sys.stderr, flush=True)
 
     with ShopHistory(directory, read_at) as shop:
-        segmentation = next(
-            one for one in shop.project.settings.segmentations.values() if isinstance(one, ClusterSegmentation)
-        )
+        segmentations = shop.project.settings.segmentations.values()
+        segmentation = next((one for one in segmentations if isinstance(one, ClusterSegmentation)), None)
+        if segmentation is None:
+            raise TooShort("its settings have no segmentation of kind cluster, whose inputs could be judged")
         encoder = shipped_encoders("behavior")[0]
         shuffled = [random_encoder(encoder, scratch, seed) for seed in range(effort.seeds)]
         own = [one for one in shop.project.encoders if one.ref != encoder.ref]
