@@ -82,6 +82,28 @@ def segment_names(
     return tuple(names[segment] for segment in range(len(shares)))
 
 
+def name_still_fits(text: str, standing: Standing, phrases: Mapping[str, Phrases], segment: int, share: float) -> bool:
+    """Return whether a name made for a segment before is still true of it, and nothing new stands out much more.
+
+    Each phrase must hold at a quarter of a standard deviation, half of what it takes to be chosen, and the strongest
+    phrase that a new name would have must not lead by half a deviation. So a name does not change because a figure
+    crosses a line. Names in other words than these phrases do not fit.
+
+    >>> standing = Standing(("rfm__recency_days",), np.array([[0.4], [-0.1]]), np.eye(1))
+    >>> [name_still_fits("Lapsed", standing, {"rfm__recency_days": Phrases("lapsed")}, n, 0.5) for n in (0, 1)]
+    [True, False]
+    """
+    plain = text.removesuffix(SMALL)
+    if (plain != text) != (share < SMALLEST_SHARE):
+        return False
+    new = _telling(standing, phrases, _opposites(phrases), segment)
+    strongest = max((abs(float(standing.z[segment, trait.feature])) for trait in new), default=0.0)
+    if plain == AVERAGE:
+        return strongest < STRONG_AT + NOTICEABLE_AT
+    strengths = [_strength(standing, phrases, segment, phrase) for phrase in _words(plain)]
+    return min(strengths) >= NOTICEABLE_AT and strongest - max(strengths) < STRONG_AT
+
+
 def telling_features(standing: Standing, segment: int, count: int, without: Collection[str] = ()) -> tuple[str, ...]:
     """Return the features that set a segment apart most, no two of one view or going up and down together."""
     chosen: list[int] = []
@@ -92,6 +114,17 @@ def telling_features(standing: Standing, segment: int, count: int, without: Coll
         if new and standing.features[feature] not in without:
             chosen.append(feature)
     return tuple(standing.features[feature] for feature in chosen)
+
+
+def _strength(standing: Standing, phrases: Mapping[str, Phrases], segment: int, phrase: str) -> float:
+    """Return how many deviations a phrase holds by in a segment, by the feature that says so most; 0 if none does."""
+    strongest = 0.0
+    for feature, z in zip(standing.features, standing.z[segment].tolist(), strict=True):
+        known = phrases.get(feature, Phrases())
+        for said, towards in ((known.high, z), (known.low, -z)):
+            if said and said.casefold() == phrase:
+                strongest = max(strongest, towards)
+    return strongest
 
 
 def _telling(

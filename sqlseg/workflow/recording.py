@@ -16,7 +16,7 @@ from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
 from sqlseg.insight.description import segment_description
-from sqlseg.insight.naming import SegmentName, segment_names
+from sqlseg.insight.naming import SegmentName, name_still_fits, segment_names
 from sqlseg.insight.profile import FeatureProfile, Standing, segment_profile
 from sqlseg.resources import sql_text
 from sqlseg.settings import ClusterSegmentation, Segmentation
@@ -138,7 +138,7 @@ def name_segments(
     """Return the name of each segment in use: the one a person gave it, else its rule's, else the one it has.
 
     Segments of a new model are named by what sets them apart; one whose id went on keeps its name as long as the
-    model stays.
+    model stays, and through a new one where the name is still true of it.
     """
     given = dict(engine.rows("select segment_id, segment_name from sqlseg.segment_name"))
     current = dict(
@@ -148,11 +148,19 @@ def name_segments(
         )
     )
     keep = dict(placed.names)
+    shares = placed.sizes() / max(len(placed.labels), 1)
     if not fitted and placed.model is not None:
         keep.update({segment: current[segment] for segment in placed.segment_ids if segment in current})
     keep.update({segment: text for segment, text in given.items() if segment in placed.segment_ids})
     _check_distinct(keep, given)
-    shares = placed.sizes() / max(len(placed.labels), 1)
+    if fitted and placed.model is not None:
+        taken = {text.casefold() for text in keep.values()}
+        for number, segment in enumerate(placed.segment_ids):
+            text = current.get(segment)
+            if segment in keep or text is None or text.casefold() in taken:
+                continue
+            if name_still_fits(text, standing, readable.phrases, number, float(shares[number])):
+                keep[segment] = text
     positions = {number: keep[segment] for number, segment in enumerate(placed.segment_ids) if segment in keep}
     names = segment_names(standing, readable.phrases, shares, positions)
     return dict(zip(placed.segment_ids, names, strict=True))

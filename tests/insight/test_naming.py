@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sqlseg.insight.naming import AVERAGE, Phrases, segment_names, telling_features
+from sqlseg.insight.naming import AVERAGE, Phrases, name_still_fits, segment_names, telling_features
 from sqlseg.insight.profile import Standing
 
 PHRASES = {
@@ -99,6 +99,52 @@ def test_names_are_all_different_short_and_free_of_contradiction(z):
             assert not (known.high and known.low and known.high in text and known.low in text)
     again = segment_names(Standing(FEATURES, z, np.eye(len(FEATURES))), PHRASES, shares)
     assert again == found
+
+
+def fits(text, row, share=0.5):
+    return name_still_fits(text, standing(row), PHRASES, 0, share)
+
+
+def test_a_name_fits_as_long_as_it_is_true():
+    assert fits("Lapsed, big basket", {"rfm__recency_days": 0.3, "basket__value": 0.3})
+    assert not fits("Lapsed, big basket", {"rfm__recency_days": 0.9, "basket__value": 0.2})
+    assert not fits("Lapsed", {"rfm__recency_days": -0.9})
+    assert fits("Recently active", {"rfm__recency_days": -0.9})
+
+
+def test_a_true_name_no_longer_fits_where_something_else_stands_out():
+    assert fits("Lapsed", {"rfm__recency_days": 0.6, "basket__value": 1.0})
+    assert not fits("Lapsed", {"rfm__recency_days": 0.6, "basket__value": 1.2})
+    assert fits("Lapsed", {"rfm__recency_days": 0.6, "plain__number": 3.0})
+
+
+def test_an_average_segment_stays_one_until_something_clearly_stands_out():
+    assert fits(AVERAGE, {"basket__value": 0.7})
+    assert not fits(AVERAGE, {"basket__value": 0.8})
+
+
+def test_the_mark_of_a_small_group_comes_and_goes_with_its_size():
+    row = {"rfm__recency_days": 1.0}
+    assert fits("Lapsed (small group)", row, 0.005) and not fits("Lapsed (small group)", row, 0.5)
+    assert fits("Lapsed", row, 0.5) and not fits("Lapsed", row, 0.005)
+
+
+@pytest.mark.parametrize("text", ["Our regulars", "Lapsed (2)", "Lapsed, rather frequent", ""])
+def test_names_in_other_words_do_not_fit(text):
+    assert not fits(text, {"rfm__recency_days": 1.0, "rfm__orders": 1.0})
+
+
+@given(
+    arrays(float, st.tuples(st.integers(1, 8), st.just(len(FEATURES))), elements=st.floats(-3, 3, width=16)),
+    st.integers(0, 2**32),
+)
+def test_names_that_no_rival_had_a_part_in_fit_the_segments_they_were_made_for_and_such_as_are_near(z, seed):
+    shares = np.full(len(z), 1 / len(z))
+    near = z + np.random.default_rng(seed).uniform(-0.1, 0.1, z.shape)
+    for number in range(len(z)):
+        (found,) = segment_names(Standing(FEATURES, z[[number]], np.eye(len(FEATURES))), PHRASES, shares[[number]])
+        for now in (z, near):
+            assert name_still_fits(found.text, Standing(FEATURES, now, np.eye(len(FEATURES))), PHRASES, number, 0.5)
 
 
 def test_telling_features_need_no_phrase():

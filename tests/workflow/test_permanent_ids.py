@@ -45,6 +45,32 @@ def test_a_refit_of_the_same_users_changes_no_id_and_no_name(shop):
     ]
 
 
+def machine_names(shop):
+    return dict(
+        shop.rows("select segment_id, segment_name from segments.segment where segmentation = 'groups' order by 1")
+    )
+
+
+def test_a_name_that_is_still_true_survives_a_refit(shop):
+    """Who spends much has large orders here: the other name would do as well."""
+    other_words = {"Low-spending": "Small-ticket", "High-spending": "Big-ticket"}
+    named = {segment: other_words[name] for segment, name in machine_names(shop).items()}
+    for segment, name in named.items():
+        shop.change(f"update segments.segment set segment_name = '{name}' where segment_id = '{segment}'")
+    shop.refresh(refit="always")
+    assert machine_names(shop) == named
+
+
+def test_a_name_that_is_no_longer_true_is_made_anew_at_a_refit(shop):
+    """As if each segment had been what the other one is."""
+    made = machine_names(shop)
+    one, other = made
+    for segment, name in ((one, made[other]), (other, made[one])):
+        shop.change(f"update segments.segment set segment_name = '{name}' where segment_id = '{segment}'")
+    shop.refresh(refit="always")
+    assert machine_names(shop) == made
+
+
 def test_ids_are_never_used_again(shop):
     shop.events(*POOR, *RICH, *MIDDLE)
     with_k(shop, 3)
