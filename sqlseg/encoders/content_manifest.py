@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -22,16 +22,16 @@ from sqlseg.encoders.manifest import (
 )
 from sqlseg.errors import SqlsegError
 
+ContentManifest = TypeVar("ContentManifest", bound=Described)
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class MissingPackage(SqlsegError):
     """An encoder's model file, or what reads its texts, comes in a package that is not installed."""
 
-    def __init__(self, what: str, package: str) -> None:
-        super().__init__(
-            f"{what} needs the package {package}, which is not installed.", hint="pip install 'sqlseg[text]'"
-        )
+    def __init__(self, what: str, package: str, install: str) -> None:
+        super().__init__(f"{what} needs the package {package}, which is not installed.", hint=f"pip install {install}")
 
 
 class GoldenText(Described):
@@ -122,13 +122,8 @@ class TextEncoder:
     @cached_property
     def model_path(self) -> Path:
         """The ONNX file. Raises MissingPackage."""
-        package = self.manifest.package
-        if package is None:
-            return self.folder / self.manifest.model
-        found = find_spec(package)
-        if found is None or found.origin is None:
-            raise MissingPackage(f"The text encoder {self.ref}", package.replace("_", "-"))
-        return Path(found.origin).parent / self.manifest.model
+        what = f"The text encoder {self.ref}"
+        return model_file(self.folder, self.manifest.model, self.manifest.package, what, "'sqlseg[text]'")
 
     @property
     def tokenizer_path(self) -> Path:
@@ -136,16 +131,32 @@ class TextEncoder:
         return self.folder / self.manifest.tokenizer
 
 
-def load_text_manifest(path: Path) -> TextManifest:
+def model_file(folder: Path, name: str, package: str | None, what: str, install: str | None = None) -> Path:
+    """Return where an encoder's ONNX file is: in its folder, or in an installed package. Raises MissingPackage."""
+    if package is None:
+        return folder / name
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        dashed = package.replace("_", "-")
+        raise MissingPackage(what, dashed, install or dashed)
+    return Path(found.origin).parent / name
+
+
+def load_content_manifest(path: Path, kind: type[ContentManifest]) -> ContentManifest:
     """Return the checked contents of a manifest.json; raises BadManifest with the key that is wrong."""
     try:
-        return TextManifest.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise BadManifest(path, "", f"cannot be read ({error.strerror or error})") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise BadManifest(path, key, first["msg"].removeprefix("Value error, ")) from error
+
+
+def load_text_manifest(path: Path) -> TextManifest:
+    """Return the checked manifest of a sentence encoder. Raises BadManifest."""
+    return load_content_manifest(path, TextManifest)
 
 
 def find_text_encoders(roots: Sequence[Path]) -> dict[str, TextEncoder]:
@@ -176,16 +187,26 @@ def load_text_encoder(ref: str, roots: Sequence[Path]) -> TextEncoder:
 
 def check_text_encoder(encoder: TextEncoder) -> None:
     """Raise DamagedEncoder unless model and tokenizer have the SHA-256 that the manifest names."""
-    if find_spec("tokenizers") is None:
-        raise MissingPackage(f"The text encoder {encoder.ref}", "tokenizers")
+    check_package("tokenizers", f"The text encoder {encoder.ref}", "tokenizers", "'sqlseg[text]'")
     described = encoder.manifest
-    for path, expected in (
-        (encoder.model_path, described.sha256),
-        (encoder.tokenizer_path, described.tokenizer_sha256),
-    ):
+    check_files(
+        encoder.folder,
+        [(encoder.model_path, described.sha256), (encoder.tokenizer_path, described.tokenizer_sha256)],
+    )
+
+
+def check_package(module: str, what: str, package: str, install: str) -> None:
+    """Raise MissingPackage unless the module can be imported."""
+    if find_spec(module) is None:
+        raise MissingPackage(what, package, install)
+
+
+def check_files(folder: Path, files: Sequence[tuple[Path, str]]) -> None:
+    """Raise DamagedEncoder unless each file has the SHA-256 that the manifest of the folder names."""
+    for path, expected in files:
         try:
             found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            raise BadManifest(encoder.folder / "manifest.json", "model", f"{path} cannot be read") from error
+            raise BadManifest(folder / "manifest.json", "model", f"{path} cannot be read") from error
         if found != expected:
             raise DamagedEncoder(path, expected, found)

@@ -248,7 +248,7 @@ def find_encoders(roots: Sequence[Path]) -> dict[str, Encoder]:
     return found
 
 
-def encoder_folders(roots: Sequence[Path], kind: Literal["sequence", "text"]) -> list[Path]:
+def encoder_folders(roots: Sequence[Path], kind: Literal["sequence", "text", "image"]) -> list[Path]:
     """Return the folders named <name>_v<k> under the roots whose manifest says it is of this kind.
 
     Without a kind it is of sequences, and so is what is no JSON object, which is then refused by name.

@@ -10,6 +10,8 @@ LARGEST = 2 * 1024**3 - 1
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
+_GRAPH, _OUTPUT = 7, 12
+
 # Which fields of a message of onnx.proto3 lead to tensors, and to what: by message and field number.
 _LEADS = {
     "model": {7: "graph", 25: "function"},
@@ -61,6 +63,32 @@ def external_files(model: bytes) -> Iterator[str]:
     Raises ValueError or IndexError where the bytes are no such message.
     """
     return _locations(memoryview(model), "model")
+
+
+def with_output(model: bytes, name: str) -> bytes:
+    """Return a serialized model that gives the tensor of this name as well, unless it does already.
+
+    Messages of protobuf are merged where they come twice, so a second graph of one output adds it to the first.
+    Raises ValueError or IndexError where the bytes are no such message.
+    """
+    graphs = (value for field, value in _fields(memoryview(model)) if field == _GRAPH)
+    outputs = (value for graph in graphs for field, value in _fields(graph) if field == _OUTPUT)
+    wanted = name.encode()
+    if any(field == 1 and value == wanted for output in outputs for field, value in _fields(output)):
+        return model
+    return model + _field(_GRAPH, _field(_OUTPUT, _field(1, wanted)))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _number(number << 3 | _BYTES) + _number(len(content)) + content
+
+
+def _number(value: int) -> bytes:
+    written = bytearray()
+    while value > 127:
+        written.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*written, value])
 
 
 def _locations(message: memoryview, kind: str) -> Iterator[str]:

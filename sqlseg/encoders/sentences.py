@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from sqlseg.encoders.batching import ON_CPU, ON_GPU, encode_ragged
 from sqlseg.encoders.content_manifest import TextEncoder, check_text_encoder
-from sqlseg.encoders.manifest import Tensor
 from sqlseg.encoders.session import CPU, Device, EncoderNotRunnable, check_signature, start_on
-from sqlseg.encoders.verify import Verification
+from sqlseg.encoders.verify import Verification, compared
 
 FUNCTION = "embed_text"
 
@@ -106,22 +105,8 @@ def verify_text_encoder(encoder: TextEncoder, device: Device = "auto") -> Verifi
         found = sentences.embeddings([row.text for row in described.golden.rows])
         provider = sentences.provider
     published = np.array([row.embedding for row in described.golden.rows])
-
-    def shown(tensor: Tensor) -> str:
-        return f"{tensor.name} {tensor.dtype}[{', '.join(str(size) for size in tensor.shape)}]"
-
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(published, axis=1)
-    return Verification(
-        ref=encoder.ref,
-        sha256=described.sha256,
-        provider=provider,
-        inputs=", ".join(shown(tensor) for tensor in described.inputs),
-        output=shown(described.output),
-        golden_rows=len(published),
-        max_abs_difference=float(np.abs(found - published).max()),
-        tolerance=described.golden.tolerance,
-        cosine_distance=float((1 - (found * published).sum(axis=1) / np.maximum(lengths, 1e-12)).max()),
-    )
+    tensors = (described.inputs, described.output)
+    return compared(encoder.ref, described.sha256, provider, tensors, found, published, described.golden.tolerance)
 
 
 @contextmanager

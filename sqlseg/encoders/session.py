@@ -16,7 +16,7 @@ import onnxruntime
 
 from sqlseg.encoders.batching import ON_CPU, ON_GPU, Batching
 from sqlseg.encoders.manifest import Encoder, Tensor, check_model_file
-from sqlseg.encoders.onnxfile import check_one_file
+from sqlseg.encoders.onnxfile import check_one_file, with_output
 from sqlseg.errors import SqlsegError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -131,9 +131,10 @@ def open_session(encoder: Encoder, device: Device = "auto") -> EncoderSession:
     return EncoderSession(encoder, provider, session)
 
 
-def start_on(model: Path, device: Device) -> tuple[onnxruntime.InferenceSession, str]:
+def start_on(model: Path, device: Device, output: str | None = None) -> tuple[onnxruntime.InferenceSession, str]:
     """Start a model file on a device, as `open_session` does; return the provider that it really runs on as well.
 
+    `output` names a tensor within the model that it is to give, whether or not it does by itself.
     Raises DeviceUnavailable or EncoderNotRunnable.
     """
     onnxruntime.disable_telemetry_events()  # what a shop computes is nobody else's business
@@ -143,11 +144,11 @@ def start_on(model: Path, device: Device) -> tuple[onnxruntime.InferenceSession,
     session = None
     if device == "cuda" or (device == "auto" and CUDA in available and missing_gpu_library() is None):
         try:
-            session = started(model, [CUDA, CPU])
+            session = started(model, [CUDA, CPU], output)
         except EncoderNotRunnable as error:
             if device == "cuda":
                 raise DeviceUnavailable(device, missing_gpu_library() or error.problem) from error
-    session = session or started(model, [CPU])
+    session = session or started(model, [CPU], output)
     provider = session.get_providers()[0]
     if device == "cuda" and provider != CUDA:
         raise DeviceUnavailable(device, missing_gpu_library() or "ONNX Runtime fell back to the CPU")
@@ -183,7 +184,7 @@ def _preload() -> None:
             preload()
 
 
-def started(path: Path, providers: list[str]) -> onnxruntime.InferenceSession:
+def started(path: Path, providers: list[str], output: str | None = None) -> onnxruntime.InferenceSession:
     """Return a session of one thread for a model file.
 
     Raises NotOneFile, or EncoderNotRunnable with ONNX Runtime's reason.
@@ -197,7 +198,10 @@ def started(path: Path, providers: list[str]) -> onnxruntime.InferenceSession:
     try:
         # ONNX Runtime's own way back to the CPU prints to stdout, at the start and in the middle of the work.
         return onnxruntime.InferenceSession(
-            str(path), options, [_OPTIONS.get(one, one) for one in providers], enable_fallback=0
+            str(path) if output is None else with_output(path.read_bytes(), output),
+            options,
+            [_OPTIONS.get(one, one) for one in providers],
+            enable_fallback=0,
         )
     except Exception as error:  # ONNX Runtime's exceptions share no other base
         told = _told(error)
@@ -232,14 +236,19 @@ def signature(session: onnxruntime.InferenceSession) -> dict[str, tuple[str, tup
     }
 
 
-def check_signature(path: Path, session: onnxruntime.InferenceSession, tensors: Iterable[Tensor]) -> None:
+def check_signature(
+    path: Path, session: onnxruntime.InferenceSession, tensors: Iterable[Tensor], *, gives_more: bool = False
+) -> None:
     """Raise EncoderNotRunnable unless the model takes and gives exactly these tensors, as far as it says.
+
+    With `gives_more` it may give others besides.
 
     A size that the model leaves open may be fixed by the manifest, whose golden rows show it, but not the reverse.
     """
     expected = {tensor.name: tensor for tensor in tensors}
     found = signature(session)
-    for name in (*expected, *found):
+    passed_over = {node.name for node in session.get_outputs()} if gives_more else set()
+    for name in (*expected, *(found.keys() - passed_over)):
         if name not in found:
             told = f"the manifest names {name!r}, the model has {', '.join(map(repr, found))}"
         elif name not in expected:

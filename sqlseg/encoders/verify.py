@@ -1,12 +1,13 @@
 """Replays an encoder's published answers on this machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sqlseg.encoders.batching import Batching, encode_ragged, pad_right
 from sqlseg.encoders.forecasting import open_forecaster
-from sqlseg.encoders.manifest import Encoder
+from sqlseg.encoders.manifest import Encoder, Tensor
 from sqlseg.encoders.session import CPU, Device, EncoderSession, open_session
 
 GPU_COSINE = 1e-3
@@ -104,6 +105,35 @@ def verify_encoder(encoder: Encoder, device: Device = "auto") -> Verification:
         forecast_difference=None if told is None else _forecast_difference(session, sequences),
         cosine_distance=float(np.where(lengths > 0, 1 - cosine, 0.0).max()),
         padding_difference=padding_difference(session, sequences),
+    )
+
+
+def compared(
+    ref: str,
+    sha256: str,
+    provider: str,
+    tensors: tuple[Sequence[Tensor], Tensor],
+    found: np.ndarray,
+    published: np.ndarray,
+    tolerance: float,
+) -> Verification:
+    """Return how the embeddings of contents, rows x dimensions, compare with the published ones."""
+
+    def shown(tensor: Tensor) -> str:
+        return f"{tensor.name} {tensor.dtype}[{', '.join(str(size) for size in tensor.shape)}]"
+
+    inputs, output = tensors
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(published, axis=1)
+    return Verification(
+        ref=ref,
+        sha256=sha256,
+        provider=provider,
+        inputs=", ".join(shown(tensor) for tensor in inputs),
+        output=shown(output),
+        golden_rows=len(published),
+        max_abs_difference=float(np.abs(found - published).max()),
+        tolerance=tolerance,
+        cosine_distance=float((1 - (found * published).sum(axis=1) / np.maximum(lengths, 1e-12)).max()),
     )
 
 

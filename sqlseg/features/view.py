@@ -130,6 +130,11 @@ class View:
         return self.kind == "contents" and "text" in self.grain
 
     @property
+    def holds_images(self) -> bool:
+        """Whether it is a content view of the paths of images, which an encoder reads."""
+        return self.kind == "contents" and "image" in self.grain
+
+    @property
     def uses_as_of(self) -> bool:
         """Whether it calls as_of() or local_as_of() itself, so that its rows change with the passing of time alone."""
         return bool(sqltext.calls(self.tree, "as_of") or sqltext.calls(self.tree, "local_as_of"))
@@ -235,7 +240,11 @@ def _columns(kind: Kind, path: Path, tree: exp.Query, comments: dict[int, str]) 
 
 
 def _natural_grain(kind: Kind, columns: Collection[str]) -> tuple[str, ...]:
-    return ("user_id", "text") if kind == "contents" and "text" in columns else _GRAIN[kind]
+    if kind == "contents" and "text" in columns:
+        return ("user_id", "text")
+    if kind == "contents" and "image" in columns and "term" not in columns:
+        return ("user_id", "image")
+    return _GRAIN[kind]
 
 
 def _needed(kind: Kind, columns: Collection[str]) -> tuple[str, ...]:

@@ -159,9 +159,10 @@ class EncoderSettings(Section):
 
 
 class ContentSettings(Section):
-    """`[content]`: what reads the texts of content inputs."""
+    """`[content]`: what reads the texts and images of content inputs."""
 
     text_encoder: Annotated[str, PlainValidator(values.encoder_ref)] = "minilm@1"
+    image_encoder: Annotated[str | None, PlainValidator(values.encoder_ref)] = None
 
 
 class FeaturesSettings(Section):

@@ -19,6 +19,7 @@ from sqlseg.segments.blocks import Block, content_block
 from sqlseg.segments.content import VOCABULARY, ContentProjection
 from sqlseg.segments.model import ClusterModel
 from sqlseg.settings import ClusterSegmentation, EncoderSettings, InvalidSettings, setting_problem
+from sqlseg.workflow.images import embed_images, forget_images, image_problems
 from sqlseg.workflow.materialise import Moment, ViewFailed
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.texts import embed_texts, forget_texts
@@ -32,8 +33,12 @@ _NEEDS = {
     "titles@1": ("the column title of the items", "no item that was bought has one"),
     "reviews@1": ("events of type review with a text", "there is none"),
     "searches@1": ("events of type search with a text", "there is none"),
+    "images@1": ("the column image_path of the items", "no item that was bought or looked at has one"),
 }
 """What the shipped content views need, and what it means that they find nothing."""
+
+_ITEM_COLUMNS = {"titles@1": "title", "images@1": "image_path"}
+"""Columns of the items without which these views cannot be bound."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,19 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Embedding:
-    """How texts are embedded: `at` (UTC) goes into the record; without a device, that of the settings is taken."""
+    """How texts and images are embedded: `at` (UTC) goes into the record; without a device, that of the settings."""
 
     at: datetime
     device: Device | None
     threads: int
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Where contents were embedded, None where nothing was new, and what the reader should know of it."""
+
+    provider: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 EVERYTHING = Vocabulary(2**62)
@@ -65,7 +78,7 @@ def vocabulary(model: ClusterModel | None, most: int = 0) -> Vocabulary:
 
 def compute_content(engine: Engine, view: View, moment: Moment) -> None:
     """Replace the rows of a content view. Raises ViewFailed."""
-    of = "text" if view.holds_texts else "term"
+    of = view.grain[1]
     try:
         engine.execute(
             f"create or replace table sqlseg.{view.table} as select user_id, {of}::varchar as {of}, weight "
@@ -84,29 +97,41 @@ def compute_contents(
     how: Embedding,
     *,
     latest: bool,
-) -> str | None:
-    """Compute content views as of a moment, and embed their texts; return where, or None where no text was new.
+) -> Embedded:
+    """Compute content views as of a moment, and embed their texts and images.
 
-    What is known of texts that are gone is forgotten where this is the `latest` moment. Raises ViewFailed, and what
-    starting the text encoder raises.
+    What is known of texts and images that are gone is forgotten where this is the `latest` moment. Raises ViewFailed,
+    NoImages, and what starting an encoder raises.
     """
     for view in views:
         # A view of items cannot even be bound without the column, which nothing else asks for.
-        if view.ref == "titles@1" and "title" not in engine.columns("sqlseg", "items"):
+        needed = _ITEM_COLUMNS.get(view.ref)
+        if needed is not None and needed not in engine.columns("sqlseg", "items"):
             raise next(_problems(project, view))
         compute_content(engine, view, moment)
-    encoder, provider = project.text_encoder, None
-    if encoder is None:
-        return None
     of_texts = [view for view in views if view.holds_texts]
-    settings = project.settings.encoders.get(encoder.manifest.name, EncoderSettings())
-    for view in of_texts:
-        device = how.device or settings.device
-        ran = embed_texts(engine, encoder, view, embedded_at=how.at, device=device, threads=how.threads)
+    of_images = [view for view in views if view.holds_images]
+    provider: str | None = None
+    notes: tuple[str, ...] = ()
+    if (encoder := project.text_encoder) is not None:
+        device = how.device or _device(project, encoder.manifest.name)
+        for view in of_texts:
+            ran = embed_texts(engine, encoder, view, embedded_at=how.at, device=device, threads=how.threads)
+            provider = ran or provider
+        if latest:
+            forget_texts(engine, encoder, of_texts)
+    if (looks := project.image_encoder) is not None:
+        device, root = how.device or _device(project, looks.manifest.name), project.image_root
+        ran = embed_images(engine, looks, root, of_images, embedded_at=how.at, device=device, threads=how.threads)
         provider = ran or provider
-    if latest:
-        forget_texts(engine, encoder, of_texts)
-    return provider
+        if latest:
+            forget_images(engine, looks)
+            notes = image_problems(engine, looks, root)
+    return Embedded(provider, notes)
+
+
+def _device(project: Project, name: str) -> Device:
+    return project.settings.encoders.get(name, EncoderSettings()).device
 
 
 def missing_content(engine: Engine, project: Project) -> InvalidSettings | None:
@@ -150,7 +175,7 @@ def record_content_profile(engine: Engine, segmentation: str, contents: Mapping[
     """Replace what the segments of one segmentation buy more of than others, for every content of the project."""
     engine.execute("delete from segments.content_profile where segmentation = $name", {"name": segmentation})
     for name, view in contents.items():
-        if view.holds_texts:
+        if view.holds_texts or view.holds_images:
             continue
         with _rows_of(engine, view):
             engine.execute(

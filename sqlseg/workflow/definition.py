@@ -35,15 +35,18 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
                 **_view_texts(project.views_read_by_cluster(segmentation)),
                 **{f"encoder {encoder.ref}": encoder.manifest.sha256 for encoder in project.encoders_of(segmentation)},
                 **_parts_of_forecasts(project.forecasts_of(segmentation)),
-                **_text_encoder(project, segmentation),
+                **_content_encoders(project, segmentation),
             }
 
 
-def _text_encoder(project: Project, segmentation: ClusterSegmentation) -> Definition:
-    encoder = project.text_encoder
-    if encoder is None or not any(view.holds_texts for view in project.views_read_by_cluster(segmentation)):
-        return {}
-    return {f"text encoder {encoder.ref}": encoder.fingerprint}
+def _content_encoders(project: Project, segmentation: ClusterSegmentation) -> Definition:
+    views = project.views_read_by_cluster(segmentation)
+    parts = {}
+    if (reader := project.text_encoder) is not None and any(view.holds_texts for view in views):
+        parts[f"text encoder {reader.ref}"] = reader.fingerprint
+    if (looks := project.image_encoder) is not None and any(view.holds_images for view in views):
+        parts[f"image encoder {looks.ref}"] = looks.fingerprint
+    return parts
 
 
 def forecast_definition(project: Project, forecast: Forecast) -> Definition:

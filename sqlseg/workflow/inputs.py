@@ -17,6 +17,7 @@ from sqlseg.insight.naming import Phrases
 from sqlseg.segments.blocks import Block, FloatArray, embedding_block, feature_block
 from sqlseg.settings import ClusterSegmentation
 from sqlseg.workflow.content import Vocabulary, read_content
+from sqlseg.workflow.images import read_images
 from sqlseg.workflow.project import Forecast, Project
 from sqlseg.workflow.texts import read_texts
 
@@ -107,6 +108,9 @@ def read_blocks(
             if content.holds_texts:
                 assert project.text_encoder is not None
                 blocks.append(read_texts(engine, str(one), content, project.text_encoder))
+            elif content.holds_images:
+                assert project.image_encoder is not None
+                blocks.append(read_images(engine, str(one), content, project.image_encoder))
             else:
                 blocks.append(read_content(engine, str(one), content, terms or Vocabulary()))
             continue

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlseg import sqltext
 from sqlseg.encoders.content_manifest import TextEncoder, load_text_encoder
+from sqlseg.encoders.image_manifest import ImageEncoder, load_image_encoder
 from sqlseg.encoders.manifest import Encoder, UnknownEncoder, load_encoder
 from sqlseg.errors import SqlsegError
 from sqlseg.features.registry import Registry
@@ -78,6 +79,10 @@ class Project:
     encoders: tuple[Encoder, ...]
     text_encoder: TextEncoder | None = None
     """What reads texts, where some segmentation has texts among its inputs."""
+    image_encoder: ImageEncoder | None = None
+    """What reads images, where some segmentation has images among its inputs."""
+    image_root: Path = Path()
+    """From where the paths of images count, also while history is replayed in another folder."""
     forecasts: tuple[Forecast, ...] = ()
 
     @property
@@ -260,6 +265,9 @@ def open_project(directory: Path) -> Project:
     _check_algorithms(settings)
     if any(view.holds_texts for view in project.contents().values()):
         project = replace(project, text_encoder=_text_encoder(settings, roots))
+    if any(view.holds_images for view in project.contents().values()):
+        looks = _image_encoder(settings, roots)
+        project = replace(project, image_encoder=looks, image_root=settings.directory.absolute())
     project = replace(project, forecasts=_forecasts(project))
     project.computed_views()  # every reference is looked up before any work begins
     return project
@@ -278,6 +286,20 @@ def _check_algorithms(settings: Settings) -> None:
         if given in FINDS_THE_NUMBER and segmentation.k != "auto":
             message = f'must be "auto" with {given}, which finds the number of segments itself, got {segmentation.k}'
             raise setting_problem(settings, ("segmentations", name, "k"), message)
+
+
+def _image_encoder(settings: Settings, roots: list[Path]) -> ImageEncoder:
+    ref = settings.content.image_encoder
+    if ref is None:
+        told = (
+            "is needed for images among the inputs: no image encoder ships with sqlseg. The page What users buy says "
+            "how to bring one in onnx_models/<name>_v<k>/"
+        )
+        raise setting_problem(settings, ("content", "image_encoder"), told)
+    try:
+        return load_image_encoder(ref, roots)
+    except UnknownEncoder as error:
+        raise setting_problem(settings, ("content", "image_encoder"), f"{error.message} {error.hint}") from error
 
 
 def _text_encoder(settings: Settings, roots: list[Path]) -> TextEncoder:

@@ -17,6 +17,7 @@ from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import run_checks
 from sqlseg.workflow.forecasting import renew_forecasts
+from sqlseg.workflow.images import files_fingerprint
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
 from sqlseg.workflow.outcome import Move, Options, Outcome
@@ -84,6 +85,8 @@ def _stage(engine: Engine, project: Project, started_at: datetime) -> tuple[Stag
         path = project.directory / "sql" / f"{kind}.sql"
         keep_attributes(engine, kind, path if path.is_file() else None, project.directory)
         parts.append(str(engine.value(f"select count(*) || '/' || coalesce(sum(hash(t)), 0) from sqlseg.{kind} as t")))
+    if project.image_encoder is not None:
+        parts.append(files_fingerprint(engine, project.image_root))
     return staged, " ".join(parts)
 
 
@@ -249,6 +252,8 @@ def _carry_out(
         steps.create_public_views(work)
     with stopwatch.step("checks", "Checking the result"):
         run_checks(work)
+    for note in work.content_notes:
+        stopwatch.narrator.note(note)
     for name, placed in work.placed.items():
         for note in placed.notes:
             stopwatch.narrator.note(f"{name}: {note}")

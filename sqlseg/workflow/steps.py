@@ -30,6 +30,7 @@ from sqlseg.workflow.embedding import embed_users
 from sqlseg.workflow.explaining import record_reasons, record_rules
 from sqlseg.workflow.forecast_views import create_forecast_views
 from sqlseg.workflow.forecasting import compute_forecasts
+from sqlseg.workflow.images import FILES
 from sqlseg.workflow.inputs import Readable, read_blocks, read_readable, read_users
 from sqlseg.workflow.live import create_live_views, drop_live_view
 from sqlseg.workflow.materialise import (
@@ -85,7 +86,8 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
     how = Embedding(work.run.started_at, "cuda" if work.require_gpu else None, work.threads)
     latest = moment == work.moment
     ran = compute_contents(engine, work.project, work.plan.contents(), moment, how, latest=latest)
-    work.provider = ran or work.provider
+    work.provider = ran.provider or work.provider
+    work.content_notes = ran.notes
     for done, encoder in enumerate(work.project.encoders, start=len(features)):
         work.narrator.progress(done, len(features) + len(work.project.encoders))
         embed_users(work, encoder, moment, everyone=everyone)
@@ -292,6 +294,8 @@ def _drop_unused(work: Work) -> None:
     now += [("table", "embeddings", encoder.table) for encoder in work.project.encoders]
     if work.project.text_encoder is not None:
         now.append(("table", "embeddings", work.project.text_encoder.table))
+    if work.project.image_encoder is not None:
+        now += [("table", "embeddings", work.project.image_encoder.table), ("table", "sqlseg", FILES)]
     before = engine.rows("select kind, schema_name, name from sqlseg.computed_relation order by kind desc, 2, 3")
     for kind, schema, name in before:
         if (kind, schema, name) not in now:

@@ -68,12 +68,21 @@ def forget_texts(engine: Engine, encoder: TextEncoder, views: list[View]) -> Non
 
 def read_texts(engine: Engine, name: str, view: View, encoder: TextEncoder) -> Block:
     """Return the weighted mean of the embeddings of each user's texts; a user without any has none."""
-    size = encoder.manifest.dimensions
+    return weighted_means(
+        engine,
+        name,
+        encoder.manifest.dimensions,
+        f"select t.user_id, t.weight, e.embedding from sqlseg.{view.table} as t "
+        f"join embeddings.{quoted(encoder.table)} as e on e.text_hash = md5(t.text)",
+    )
+
+
+def weighted_means(engine: Engine, name: str, size: int, rows: str) -> Block:
+    """Return the weighted mean of each user's embeddings, of a query of user_id, weight and embedding, as a block."""
     means = ", ".join(f"round(sum(weight * embedding[{place}]) / sum(weight), 6)" for place in range(1, size + 1))
     table = engine.table(
         f"select p.user_id, m.embedding from sqlseg.population as p left join (select user_id, [{means}] as embedding "
-        f"from sqlseg.{view.table} as t join embeddings.{quoted(encoder.table)} as e on e.text_hash = md5(t.text) "
-        "group by user_id) as m on m.user_id = p.user_id order by p.user_id"
+        f"from ({rows}) group by user_id) as m on m.user_id = p.user_id order by p.user_id"
     )
     column: pa.ListArray = table["embedding"].combine_chunks()
     known = column.is_valid().to_numpy(zero_copy_only=False)

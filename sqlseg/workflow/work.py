@@ -62,6 +62,7 @@ class Work:
     forecasts: dict[str, ForecastInUse] = field(default_factory=dict)
     users: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))
     provider: str | None = None
+    content_notes: tuple[str, ...] = ()
     users_moved: int = 0
     placed: dict[str, Placed] = field(default_factory=dict)
 

@@ -44,7 +44,7 @@ def test_a_gpu_that_falls_back_by_itself_is_noticed(encoder: Encoder, monkeypatc
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     monkeypatch.setattr(sessions, "missing_gpu_library", lambda: None)
     start = sessions.started
-    monkeypatch.setattr(sessions, "started", lambda path, providers: start(path, [CPU]))
+    monkeypatch.setattr(sessions, "started", lambda path, providers, output=None: start(path, [CPU], output))
     assert open_session(encoder, "auto").provider == CPU
     with pytest.raises(DeviceUnavailable, match="fell back"):
         open_session(encoder, "cuda")

@@ -40,5 +40,6 @@ def test_upstream_reaches_through_views_and_columns_need_known_attributes(regist
 def test_every_shipped_view_has_column_lineage():
     shipped = Registry.load([resource_root("sql")])
     for view in shipped.views:
-        columns = view_lineage(shipped, view, {"users": ["user_id"], "items": ["item_id"]}).columns
+        attributes = {"users": ["user_id"], "items": ["item_id", "title", "image_path"]}
+        columns = view_lineage(shipped, view, attributes).columns
         assert columns is not None and set(columns) == {column.name for column in view.columns}
