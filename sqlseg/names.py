@@ -39,6 +39,7 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "model"),
     Relation("segments", "forecast_model"),
     Relation("segments", "forecast_measure"),
+    Relation("segments", "sentiment_measure"),
     Relation("segments", "run"),
     Relation("quality", "rejection"),
     Relation("quality", "check"),
@@ -52,6 +53,7 @@ WAREHOUSE_TABLES: Final = (
     Relation("sqlseg", "segment_name"),
     Relation("sqlseg", "rule_segment"),
     Relation("sqlseg", "computed_relation"),
+    Relation("sqlseg", "sentiment_model"),
 )
 
 

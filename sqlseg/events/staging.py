@@ -70,7 +70,7 @@ class Changes:
 
 
 @contextlib.contextmanager
-def _shop_sql(path: Path, project: Path) -> Iterator[str]:
+def shop_sql(path: Path, project: Path) -> Iterator[str]:
     """Give the text of a shop's SQL file, with relative paths in it starting at the project while it runs."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def _shop_sql(path: Path, project: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _rows_of_shop_sql() -> Iterator[None]:
+def rows_of_shop_sql() -> Iterator[None]:
     """Take the line out of what fails while the rows of a shop's SQL are read: it is one of the SQL around it."""
     try:
         yield
@@ -131,11 +131,11 @@ def stage_events(
     `exported_at` is UTC without zone: later events cannot have happened yet. Raises SourceSqlFailed,
     UnusableSource or NoUsableEvents.
     """
-    with _shop_sql(path, project) as text:
+    with shop_sql(path, project) as text:
         engine.create_temp_view("source_rows", text)
         columns = engine.describe("select * from source_rows")
         engine.create_temp_view("raw_events", f"select\n    {_raw_projection(columns, path)}\nfrom source_rows")
-        with _rows_of_shop_sql():
+        with rows_of_shop_sql():
             engine.execute(
                 sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity}
             )
@@ -202,13 +202,13 @@ def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path,
     if path is None:
         engine.execute(f"create or replace table {schema}.{kind} ({key} varchar)")
         return 0
-    with _shop_sql(path, project) as text:
+    with shop_sql(path, project) as text:
         engine.create_temp_view("source_rows", text)
         columns = engine.describe("select * from source_rows")
         name = next((column for column in columns if column.lower() == key), None)
         if name is None:
             raise UnusableSource(f"{path} has no column {key}; it returns: {', '.join(columns)}.")
-        with _rows_of_shop_sql():
+        with rows_of_shop_sql():
             engine.execute(
                 f"create or replace table {schema}.{kind} as "
                 f"select {quoted(name)}::varchar as {key}, * exclude ({quoted(name)}) from source_rows "

@@ -177,6 +177,8 @@ def parse_file_name(path: Path) -> tuple[str, int]:
         raise BadFileName(path, f"the name {match['name']!r} itself ends like a version")
     if path.parent.name == "features" and match["name"].startswith("forecast_"):
         raise BadFileName(path, "names that begin with forecast_ are kept for encoders' forecasts")
+    if path.parent.name == "features" and match["name"] == "sentiment_reviews":
+        raise BadFileName(path, "the name sentiment_reviews is kept for the mood of reviews")
     return match["name"], int(match["version"])
 
 

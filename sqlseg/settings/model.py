@@ -179,6 +179,13 @@ class ForecastsSettings(Section):
     features: Annotated[tuple[InputRef, ...] | None, PlainValidator(values.feature_views)] = None
 
 
+class SentimentSettings(Section):
+    """`[sentiment]`: the ratings from which the mood of reviews is learned, where an input is one."""
+
+    ratings: Annotated[Path | None, BeforeValidator(values.sql_file)] = None
+    pleased_from: Annotated[float, Field(allow_inf_nan=False)] = 4.0
+
+
 Segmentation = ClusterSegmentation | RulesSegmentation
 SegmentationName = Annotated[str, AfterValidator(values.segmentation_name)]
 SourceName = Annotated[str, AfterValidator(values.source_name)]
@@ -200,6 +207,7 @@ class Settings(Section):
     features: FeaturesSettings
     content: ContentSettings
     forecasts: ForecastsSettings
+    sentiment: SentimentSettings
 
     _directory: Path = PrivateAttr()
     _lines: Mapping[KeyPath, int] = PrivateAttr()

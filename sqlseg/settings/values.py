@@ -17,6 +17,7 @@ from sqlseg.settings.toml_lines import KeyPath
 RESERVED_SEGMENTATIONS = {
     *("segmentation", "segment", "membership", "membership_history", "transition", "lineage", "daily", "profile"),
     *("reason", "metric", "drift", "model", "run", "users", "content_profile", "forecast_model", "forecast_measure"),
+    "sentiment_measure",
 }
 SCHEMAS = {"sqlseg", "stats", "features", "embeddings", "segments", "quality"}
 RESERVED_SOURCES = {
@@ -25,16 +26,18 @@ RESERVED_SOURCES = {
 }
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
-_REFERENCE = re.compile(r"(?:(?P<kind>encoder|forecast|content):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)")
+_REFERENCE = re.compile(
+    r"(?:(?P<kind>encoder|forecast|content|sentiment):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)"
+)
 _MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*(B|[KMGT]i?B)", re.IGNORECASE)
 
 
-InputKind = Literal["features", "encoder", "forecast", "content"]
+InputKind = Literal["features", "encoder", "forecast", "content", "sentiment"]
 
 
 @dataclass(frozen=True)
 class InputRef:
-    """One input of a segmentation: a version of a feature view, an encoder, its forecasts or a content view."""
+    """One input of a segmentation: a version of a feature view, an encoder, its forecasts, a content view or a mood."""
 
     kind: InputKind
     name: str
@@ -58,8 +61,8 @@ def parse_input(text: str) -> InputRef:
     if found is None:
         hint = f"; write {text}@1 for its first version" if isinstance(text, str) and "@" not in text else ""
         raise ValueError(
-            'must be "name@version", "encoder:name@version", "forecast:name@version" or "content:name@version" '
-            '(such as "rfm@1"), '
+            'must be "name@version", "encoder:name@version", "forecast:name@version", "content:name@version" or '
+            '"sentiment:name@version" (such as "rfm@1"), '
             f"got {text!r}{hint}"
         )
     return InputRef(cast(InputKind, found["kind"] or "features"), found["name"], int(found["version"]))

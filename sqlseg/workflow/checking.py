@@ -34,7 +34,7 @@ def run_checks(work: Work) -> None:
     """Run every check and record it. Raises CheckFailed where one of severity error does not pass."""
     checks = [
         check
-        for view in (*work.plan.features(), *work.forecast_views)
+        for view in (*work.plan.features(), *work.learned_views)
         for check in check_queries(view, f"sqlseg.{view.table}", every_user=True)
     ]
     for name, relation in _TABLE_CHECKS:

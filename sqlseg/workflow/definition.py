@@ -6,7 +6,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
 from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Segmentation
 from sqlseg.sqltext import parse_select, same_tree
-from sqlseg.workflow.project import Forecast, Project
+from sqlseg.workflow.project import Forecast, Project, Sentiment
 
 Definition = Mapping[str, str]
 """What matters, by a name that a reader understands: `k`, `features rfm@1`, `encoder behavior@1`."""
@@ -36,6 +36,7 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
                 **{f"encoder {encoder.ref}": encoder.manifest.sha256 for encoder in project.encoders_of(segmentation)},
                 **_parts_of_forecasts(project.forecasts_of(segmentation)),
                 **_content_encoders(project, segmentation),
+                **_parts_of_sentiment(project, segmentation),
             }
 
 
@@ -58,6 +59,23 @@ def forecast_definition(project: Project, forecast: Forecast) -> Definition:
         **_view_texts(project.views_read_by_forecast(forecast)),
         **_parts_of_forecasts([forecast]),
     }
+
+
+def sentiment_definition(project: Project, sentiment: Sentiment) -> Definition:
+    """Return everything that decides how the mood of a review is told, besides reviews and ratings."""
+    return {
+        "seed": str(project.settings.project.seed),
+        "ratings": sentiment.ratings.read_text(encoding="utf-8"),
+        "pleased from": f"{sentiment.pleased_from:g}",
+    }
+
+
+def _parts_of_sentiment(project: Project, segmentation: ClusterSegmentation) -> Definition:
+    sentiment = project.sentiment
+    if sentiment is None or sentiment.input not in project.learned_for(segmentation):
+        return {}
+    parts = sentiment_definition(project, sentiment).items()
+    return {f"sentiment {part}": text for part, text in parts if part != "seed"}
 
 
 def _parts_of_forecasts(forecasts: Iterable[Forecast]) -> dict[str, str]:

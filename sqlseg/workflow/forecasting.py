@@ -39,7 +39,7 @@ def renew_forecasts(work: Work) -> None:
     for forecast in work.project.forecasts:
         there = work.plan.forecasts_there.get(forecast.ref)
         definition = forecast_definition(work.project, forecast)
-        if forecast.input not in work.plan.renewed_forecasts:
+        if forecast.input not in work.plan.renewed_models:
             assert there is not None
             work.forecasts[forecast.ref] = there
             continue
@@ -184,7 +184,7 @@ def _record(
         "definition": forecast_definition(work.project, forecast),
         "moments": [f"{moment.as_of} UTC" for moment in moments],
         "refused": [refusal.reason for refusal in refusals],
-        "fitted_because": work.plan.renewed_forecasts[forecast.input],
+        "fitted_because": work.plan.renewed_models[forecast.input],
     }
     work.engine.execute(
         "insert into segments.forecast_model values ($ref, $version, $horizons, $parameters, $inputs, $fitted_at, "

@@ -122,6 +122,10 @@ def read_blocks(
             forecast = next(f for f in project.forecasts_of(segmentation) if f.ref == one.ref)
             blocks.append(forecast_block(engine, forecast))
             continue
+        if one.kind == "sentiment":
+            name = f"sentiment_{one.name}"
+            blocks.append(_feature_block(engine, str(one), name, f"feature_{name}_v{one.version}"))
+            continue
         view = project.registry.view("features", one.ref)
         texts = _read_texts(engine, view)
         if not texts and not numeric_columns(engine, view.table):

@@ -21,7 +21,7 @@ LIVE_COLUMNS: Mapping[str, str] = {
     "runner_up_segment_id": "The next best segment; NULL where there is one segment only.",
 }
 
-_READABLE: Mapping[str, str] = {"features": "", "forecast": "forecast_"}
+_READABLE: Mapping[str, str] = {"features": "", "forecast": "forecast_", "sentiment": "sentiment_"}
 """The kinds of inputs that are relations in `features`, with what stands before their name there."""
 
 

@@ -14,12 +14,16 @@ from sqlseg.workflow.definition import (
     forecast_definition,
     project_definition,
     segmentation_definition,
+    sentiment_definition,
 )
 from sqlseg.workflow.project import Project
-from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse
+from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse, SentimentInUse
 
 FORECASTS_LAST_DAYS = 30
 """After so many days of the shop's time, forecasts are learned anew."""
+
+SENTIMENT_LASTS_DAYS = 365
+"""After so many days of the shop's time, the mood of reviews is learned anew: words change their meaning slowly."""
 
 Refit = Literal["drift", "always", "never"]
 Kind = Literal["cold", "warm", "refit", "noop"]
@@ -45,7 +49,8 @@ class SegmentationPlan:
 class Plan:
     """What a refresh does; `plan` shows it and `refresh` carries the same one out.
 
-    `renewed_forecasts` are the inputs whose models are fitted, with the reason, `forecasts_there` all there are by ref.
+    `renewed_models` are the forecasts and moods whose models are fitted, with the reason; `forecasts_there` (by ref)
+    and `sentiment_there` are the models that there are.
     `look_back` says that moves may have other causes than behaviour, so users are also placed as of the last run.
     Instants are UTC without zone.
     """
@@ -62,8 +67,9 @@ class Plan:
     views: tuple[View, ...]
     renewed_statistics: frozenset[str]
     look_back: bool
-    renewed_forecasts: Mapping[str, str]
+    renewed_models: Mapping[str, str]
     forecasts_there: Mapping[str, ForecastInUse]
+    sentiment_there: SentimentInUse | None
 
     def statistics(self) -> tuple[View, ...]:
         """The shop-wide views among `views`."""
@@ -90,6 +96,7 @@ def make_plan(
     models: Mapping[str, ModelInUse],
     statistics_there: frozenset[str],
     forecasts_there: Mapping[str, ForecastInUse] | None = None,
+    sentiment_there: SentimentInUse | None = None,
     behind: frozenset[str] = frozenset(),
     only: str | None = None,
     refit: Refit | None = None,
@@ -113,8 +120,8 @@ def make_plan(
         news = (*news, f"The last refresh left out: {', '.join(sorted(behind & scope))}.")
     views = tuple(project.computed_views())
     there = forecasts_there or {}
-    due = _due_forecasts(project, there, as_of, scope, refit)
-    settled = statistics_there | {one.input for one in project.forecasts if one.input not in due}
+    due = _due_models(project, there, sentiment_there, as_of, scope, refit)
+    settled = statistics_there | (set(project.learned) - set(due))
     renewed, pulled_in = _renewed(project, every, scope, views, settled)
     planned = {
         name: _with_statistics(project, plan, renewed) for name, plan in every.items() if name in scope | pulled_in
@@ -140,12 +147,11 @@ def make_plan(
         segmentations=tuple(planned.values()),
         views=views,
         renewed_statistics=frozenset(name for name in renewed if name.startswith("stats.")),
-        renewed_forecasts={
-            one.input: due.get(one.input, "what depends on it is fitted anew")
-            for one in project.forecasts
-            if one.input in renewed
+        renewed_models={
+            one: due.get(one, "what depends on it is fitted anew") for one in project.learned if one in renewed
         },
         forecasts_there=there,
+        sentiment_there=sentiment_there,
         look_back=last is not None and others,
     )
 
@@ -203,9 +209,10 @@ def _segmentation_plan(
     return SegmentationPlan(name, "assign", reasons, definition, redefined=False, refit_on_drift=policy == "drift")
 
 
-def _due_forecasts(
+def _due_models(
     project: Project,
-    there: Mapping[str, ForecastInUse],
+    forecasts: Mapping[str, ForecastInUse],
+    sentiment: SentimentInUse | None,
     as_of: datetime,
     scope: set[str],
     refit: Refit | None,
@@ -214,24 +221,30 @@ def _due_forecasts(
 
     Age is a reason where a segmentation in scope reads it, and none that reads it is never to be fitted anew.
     """
+    known: list[tuple[str, ForecastInUse | SentimentInUse | None, Definition, int]] = [
+        (one.input, forecasts.get(one.ref), forecast_definition(project, one), FORECASTS_LAST_DAYS)
+        for one in project.forecasts
+    ]
+    if project.sentiment is not None:
+        definition = sentiment_definition(project, project.sentiment)
+        known.append((project.sentiment.input, sentiment, definition, SENTIMENT_LASTS_DAYS))
     due = {}
-    for forecast in project.forecasts:
-        model = there.get(forecast.ref)
+    for learned, model, definition, lasts in known:
         if model is None:
-            due[forecast.input] = "it is new"
+            due[learned] = "it is new"
             continue
-        changed = changed_parts(model.definition, forecast_definition(project, forecast))
+        changed = changed_parts(model.definition, definition)
         if changed:
-            due[forecast.input] = "; ".join(changed)
+            due[learned] = "; ".join(changed)
             continue
         age = (as_of - model.fitted_as_of).days
         readers = {
             name: refit or segmentation.refit
             for name, segmentation in project.settings.segmentations.items()
-            if isinstance(segmentation, ClusterSegmentation) and forecast in project.forecasts_of(segmentation)
+            if isinstance(segmentation, ClusterSegmentation) and learned in project.learned_for(segmentation)
         }
-        if age >= FORECASTS_LAST_DAYS and scope & set(readers) and "never" not in readers.values():
-            due[forecast.input] = f"its model is {age} days old"
+        if age >= lasts and scope & set(readers) and "never" not in readers.values():
+            due[learned] = f"its model is {age} days old"
     return due
 
 
@@ -242,14 +255,14 @@ def _renewed(
     views: tuple[View, ...],
     there: frozenset[str],
 ) -> tuple[frozenset[str], set[str]]:
-    """Return the statistics to compute and the forecasts to fit, and the segmentations that must be fitted for it.
+    """Return the statistics to compute and the models to learn, and the segmentations that must be fitted for it.
 
     Those that are missing are computed, those that a fit depends on are renewed, and whatever else depends on a
     renewed one is fitted too, to the end. What no segmentation depends on is renewed with any fit.
     """
     statistics = {view.relation for view in views if view.kind == "statistics"}
     needed_by = {name: _shared_by(project, name) for name in every}
-    renewed = (statistics | {one.input for one in project.forecasts}) - there
+    renewed = (statistics | set(project.learned)) - there
     fitted = {name for name in scope if every[name].action == "fit"}
     while True:
         for name in fitted:
@@ -264,12 +277,12 @@ def _renewed(
 
 
 def _shared_by(project: Project, name: str) -> set[str]:
-    """Return what a segmentation depends on together with others: statistics and forecasts."""
+    """Return what a segmentation depends on together with others: statistics and what is learned."""
     segmentation = project.settings.segmentations[name]
     if not isinstance(segmentation, ClusterSegmentation):
         return set()
     statistics = {view.relation for view in project.views_read_by_cluster(segmentation) if view.kind == "statistics"}
-    return statistics | {forecast.input for forecast in project.forecasts_of(segmentation)}
+    return statistics | project.learned_for(segmentation)
 
 
 def _with_statistics(project: Project, plan: SegmentationPlan, renewed: frozenset[str]) -> SegmentationPlan:

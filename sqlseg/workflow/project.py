@@ -71,8 +71,20 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Sentiment:
+    """The mood of reviews as an input of some segmentation: learned from the ratings that a SELECT returns."""
+
+    ratings: Path
+    pleased_from: float
+    ref: str = "reviews@1"
+    input: str = "sentiment:reviews@1"
+    name: str = "sentiment_reviews"
+    relation: str = "sentiment_reviews_v1"
+
+
+@dataclass(frozen=True)
 class Project:
-    """Settings, views and encoders; `encoders` and `forecasts` are those that some segmentation uses."""
+    """Settings, views and encoders; `encoders`, `forecasts` and `sentiment` are those that some segmentation uses."""
 
     settings: Settings
     registry: Registry
@@ -84,6 +96,7 @@ class Project:
     image_root: Path = Path()
     """From where the paths of images count, also while history is replayed in another folder."""
     forecasts: tuple[Forecast, ...] = ()
+    sentiment: Sentiment | None = None
 
     @property
     def directory(self) -> Path:
@@ -108,6 +121,15 @@ class Project:
         """Return the forecasts among the inputs of a segmentation."""
         refs = [one.ref for one in segmentation.inputs if one.kind == "forecast"]
         return tuple(forecast for forecast in self.forecasts if forecast.ref in refs)
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The inputs that are learned from this shop before they can be computed: forecasts and moods."""
+        return (*(one.input for one in self.forecasts), *([self.sentiment.input] if self.sentiment else []))
+
+    def learned_for(self, segmentation: ClusterSegmentation) -> frozenset[str]:
+        """Return those of them that are inputs of a segmentation."""
+        return frozenset(map(str, segmentation.inputs)) & frozenset(self.learned)
 
     def views_read_by_forecast(self, forecast: Forecast) -> list[View]:
         """Return all views that decide a forecast, each after what it reads."""
@@ -229,6 +251,27 @@ def _forecasts(project: Project) -> tuple[Forecast, ...]:
     return tuple(Forecast(encoder, tuple(views), horizons) for encoder in project.encoders if encoder.ref in refs)
 
 
+def _sentiment(settings: Settings) -> Sentiment | None:
+    """Return the mood that is an input. Raises InvalidSettings where it is unknown, or has nothing to learn from."""
+    found = None
+    for name, segmentation in settings.segmentations.items():
+        for place, one in enumerate(segmentation.inputs if isinstance(segmentation, ClusterSegmentation) else ()):
+            if one.kind != "sentiment":
+                continue
+            key = ("segmentations", name, "inputs", place)
+            if one.ref != Sentiment.ref:
+                raise setting_problem(settings, key, f"there is no {one}; there is {Sentiment.input}")
+            ratings = settings.sentiment.ratings
+            if ratings is None:
+                message = (
+                    f'{one} is learned from rated reviews: under [sentiment], add ratings = "sql/ratings.sql", '
+                    "a file with a SELECT of text, rating, user_id and event_time"
+                )
+                raise setting_problem(settings, key, message)
+            found = Sentiment(ratings, settings.sentiment.pleased_from)
+    return found
+
+
 def _distinct(views: Iterable[View]) -> list[View]:
     return list({view.relation: view for view in views}.values())
 
@@ -268,7 +311,7 @@ def open_project(directory: Path) -> Project:
     if any(view.holds_images for view in project.contents().values()):
         looks = _image_encoder(settings, roots)
         project = replace(project, image_encoder=looks, image_root=settings.directory.absolute())
-    project = replace(project, forecasts=_forecasts(project))
+    project = replace(project, forecasts=_forecasts(project), sentiment=_sentiment(settings))
     project.computed_views()  # every reference is looked up before any work begins
     return project
 

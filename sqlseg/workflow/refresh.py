@@ -25,6 +25,7 @@ from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.publishing import publish
 from sqlseg.workflow.recording import Run
+from sqlseg.workflow.sentiment import renew_sentiment
 from sqlseg.workflow.state import (
     LastRefresh,
     begin_run,
@@ -34,6 +35,7 @@ from sqlseg.workflow.state import (
     next_run_id,
     remember_refresh,
     segmentations_behind,
+    sentiment_in_use,
     update_run,
 )
 from sqlseg.workflow.warehouse import attach_project_sources, open_warehouse
@@ -203,6 +205,7 @@ def _carry_out(
                 for row in engine.rows("select name from sqlseg.computed_relation where schema_name = 'stats'")
             ),
             forecasts_there=forecasts_in_use(engine),
+            sentiment_there=sentiment_in_use(engine) if project.sentiment else None,
             behind=segmentations_behind(engine),
             only=options.segmentation,
             refit=options.refit,
@@ -293,6 +296,7 @@ def _compute(work: Work, stopwatch: Stopwatch) -> Before:
     with stopwatch.step("features", "Computing features and embeddings"):
         steps.renew_statistics(work)
         renew_forecasts(work)
+        renew_sentiment(work)
         if work.plan.look_back:
             before = steps.look_back(work)
         work.users = steps.compute_inputs(work, work.moment)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.segments.forecasting import ForecastModel
+from sqlseg.segments.sentiment import SentimentModel
 from sqlseg.workflow.definition import Definition
 
 INTERRUPTED = "The process ended before the refresh was complete; nothing of it was kept."
@@ -39,6 +40,28 @@ class ForecastInUse:
     model: ForecastModel
     definition: Definition
     fitted_as_of: datetime
+
+
+@dataclass(frozen=True)
+class SentimentInUse:
+    """The model that tells the mood of reviews, and what it was made from; `fitted_as_of` is UTC."""
+
+    version: int
+    model: SentimentModel
+    definition: Definition
+    fitted_as_of: datetime
+
+
+def sentiment_in_use(engine: Engine) -> SentimentInUse | None:
+    """Return the newest model of the mood of reviews, None where there never was one."""
+    row = engine.row(
+        "select model_version, parameters, definition, fitted_as_of from sqlseg.sentiment_model "
+        "order by model_version desc limit 1"
+    )
+    if row is None:
+        return None
+    version, text, definition, fitted_as_of = row
+    return SentimentInUse(version, SentimentModel.from_json(text), json.loads(definition), fitted_as_of)
 
 
 def forecasts_in_use(engine: Engine) -> dict[str, ForecastInUse]:

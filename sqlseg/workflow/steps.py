@@ -28,7 +28,7 @@ from sqlseg.workflow.content import (
 )
 from sqlseg.workflow.embedding import embed_users
 from sqlseg.workflow.explaining import record_reasons, record_rules
-from sqlseg.workflow.forecast_views import create_forecast_views
+from sqlseg.workflow.forecast_views import create_learned_views
 from sqlseg.workflow.forecasting import compute_forecasts
 from sqlseg.workflow.images import FILES
 from sqlseg.workflow.inputs import Readable, read_blocks, read_readable, read_users
@@ -52,6 +52,7 @@ from sqlseg.workflow.segmenting import (
     previous_segments,
     rule_segments,
 )
+from sqlseg.workflow.sentiment import compute_sentiment
 from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model
 from sqlseg.workflow.work import Before, LookBack, Work
 
@@ -92,6 +93,7 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
         work.narrator.progress(done, len(features) + len(work.project.encoders))
         embed_users(work, encoder, moment, everyone=everyone)
     compute_forecasts(work, moment)
+    compute_sentiment(work, moment)
     return read_users(engine)
 
 
@@ -280,13 +282,13 @@ def create_public_views(work: Work) -> None:
     for view in work.plan.features():
         in_use = work.project.in_use(view.name).version == view.version
         create_public_view(work.engine, view, moment.as_of, moment.local_as_of, in_use=in_use)
-    create_forecast_views(work.engine, work.forecast_views)
+    create_learned_views(work.engine, work.learned_views)
     create_live_views(work.engine, list(work.project.settings.segmentations))
 
 
 def _drop_unused(work: Work) -> None:
     """Drop what an earlier refresh computed and this one does not, and remember what this one did."""
-    engine, features = work.engine, (*work.plan.features(), *work.forecast_views)
+    engine, features = work.engine, (*work.plan.features(), *work.learned_views)
     now = [("view", "features", f"{view.name}_v{view.version}") for view in features]
     now += [("view", "features", name) for name in dict.fromkeys(view.name for view in features)]
     now += [("table", "sqlseg", view.table) for view in (*features, *work.plan.contents())]

@@ -12,14 +12,14 @@ from sqlseg.features.view import View
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.model import ClusterModel
 from sqlseg.workflow.as_of import local
-from sqlseg.workflow.forecast_views import forecast_view
+from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
 from sqlseg.workflow.materialise import Moment
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.plan import Plan
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.segmenting import Placed
-from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse
+from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse, SentimentInUse
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Work:
     threads: int
     behind: frozenset[str]
     forecasts: dict[str, ForecastInUse] = field(default_factory=dict)
+    sentiment: SentimentInUse | None = None
     users: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))
     provider: str | None = None
     content_notes: tuple[str, ...] = ()
@@ -72,17 +73,19 @@ class Work:
         return Moment(self.plan.as_of, local(self.plan.as_of, self.run.timezone))
 
     @property
-    def forecast_views(self) -> tuple[View, ...]:
-        """The views of what is forecast, by the models in use."""
-        return tuple(
+    def learned_views(self) -> tuple[View, ...]:
+        """The views of what is forecast and of the mood of reviews, by the models in use."""
+        forecasts = [
             forecast_view(forecast, self.forecasts[forecast.ref].model.columns)
             for forecast in self.project.forecasts
             if forecast.ref in self.forecasts
-        )
+        ]
+        moods = [sentiment_view(self.project.sentiment)] if self.project.sentiment and self.sentiment else []
+        return (*forecasts, *moods)
 
     def views_beside(self, name: str) -> tuple[View, ...]:
-        """Return what people read beside a segmentation: feature views, and all forecasts."""
-        return (*self.project.views_beside(name), *self.forecast_views)
+        """Return what people read beside a segmentation: feature views, and all that is learned."""
+        return (*self.project.views_beside(name), *self.learned_views)
 
     @property
     def only_past_changed(self) -> bool:

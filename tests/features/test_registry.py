@@ -173,7 +173,8 @@ def test_a_reference_is_name_at_version(ref):
 @pytest.mark.parametrize(
     "name",
     ["rfm.sql", "rfm__v0.sql", "rfm__v01.sql", "rfm_v1.sql", "RFM__v1.sql", "rfm__v1.SQL", "rfm_v2__v1.sql",
-     "2x__v1.sql", "a__b__v1.sql", "_a__v1.sql", "a b__v1.sql", "rfm__1.sql", "forecast_churn__v1.sql"],
+     "2x__v1.sql", "a__b__v1.sql", "_a__v1.sql", "a b__v1.sql", "rfm__1.sql", "forecast_churn__v1.sql",
+     "sentiment_reviews__v1.sql"],
 )  # fmt: skip
 def test_a_bad_file_name_is_refused(registry, name):
     with pytest.raises(BadFileName) as caught:

@@ -122,7 +122,7 @@ def test_within_a_month_the_model_stays_and_after_it_it_is_learned_anew(shop):
     assert forecasts(shop) != before, "the same model, of users who have grown older"
     shop.events(*history(AS_OF + timedelta(days=30)))
     planned = shop.plan().plan
-    assert planned.renewed_forecasts == {"forecast:behavior@1": "its model is 30 days old"}
+    assert planned.renewed_models == {"forecast:behavior@1": "its model is 30 days old"}
     outcome = shop.refresh()
     assert (outcome.plan.kind, models(shop)[2]) == ("refit", "its model is 30 days old")
     [one] = outcome.plan.segmentations
