@@ -25,7 +25,8 @@ from sqlseg.features.view import Column, View
 from sqlseg.names import EVENT_COLUMNS, KNOWN_EVENT_TYPES, PUBLISHED_TABLES, WAREHOUSE_TABLES, Relation
 from sqlseg.resources import resource_root, sql_text
 from sqlseg.segments.algorithms import ALGORITHMS
-from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation, Settings
+from sqlseg.segments.supervised import SUPERVISED_ALGORITHMS
+from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation, Settings, SupervisedSegmentation
 from sqlseg.workflow.live import LIVE_COLUMNS
 
 DOCS = Path(__file__).resolve().parent
@@ -166,6 +167,7 @@ def sections() -> Iterator[tuple[str, type[BaseModel]]]:
             yield "segmentations.<name>] of kind cluster", ClusterSegmentation
             yield "segmentations.<name>.drift", DriftLimits
             yield "segmentations.<name>] of kind rules", RulesSegmentation
+            yield "segmentations.<name>] of kind supervised", SupervisedSegmentation
             continue
         models = _models(field.annotation)
         yield (name if models == [field.annotation] else f"{name}.<name>"), models[0]
@@ -201,7 +203,8 @@ def _type_text(key: str, field: FieldInfo) -> str:
     if key == "drift":
         return "a table, below"
     if key == "algorithm":
-        return _either(f'"{name}"' for name in ALGORITHMS)
+        known = ALGORITHMS if field.default in ALGORITHMS else SUPERVISED_ALGORITHMS
+        return _either(f'"{name}"' for name in known)
     if key in ("inputs", "features"):
         return "a list of text"
     if key == "horizons":

@@ -15,8 +15,8 @@ create table if not exists segments.segmentation (
 
 comment on table segments.segmentation is 'One way of dividing the users, as sqlseg.toml declares it.';
 comment on column segments.segmentation.segmentation is 'Name in sqlseg.toml.';
-comment on column segments.segmentation.kind is 'cluster or rules.';
-comment on column segments.segmentation.algorithm is 'Clustering algorithm; NULL for rules.';
+comment on column segments.segmentation.kind is 'cluster, rules or supervised.';
+comment on column segments.segmentation.algorithm is 'How the segments were found or learned; NULL for rules.';
 comment on column segments.segmentation.model_version is 'Version of the fitted model in use; counts up at every refit or changed rule.';
 comment on column segments.segmentation.inputs is 'Inputs with their versions, a JSON list.';
 comment on column segments.segmentation.segment_count is 'Segments in use.';

@@ -89,7 +89,7 @@ def show(
         markup=False,
         soft_wrap=True,
     )
-    if facts["kind"] == "cluster":
+    if facts["kind"] != "rules":
         console.print(f"inputs: {facts['inputs']}", markup=False, soft_wrap=True)
     for segment in sheet.segments:
         console.print(f"\n[bold]{segment.segment_id}[/]  ", end="")

@@ -103,7 +103,7 @@ class ClusterModel:
     def drift(self, blocks: Sequence[Block], limits: DriftLimits | None = None) -> tuple[Drift, ...]:
         """Return how far each input of these users is from the users of the fit, one row a feature."""
         limits = limits or DriftLimits()
-        columns = _drift_columns(self.preprocessing, blocks)
+        columns = drift_columns(self.preprocessing, blocks)
         rows = [
             drift(known, values, psi_limit=limits.psi, ks_limit=limits.ks)
             for known, values in zip(self.references, columns.values(), strict=True)
@@ -220,7 +220,7 @@ def fit_cluster_model(
                 f"{settings.algorithm} on a sample and the segments of its users agree to {agreement:.2f} "
                 "(adjusted Rand index; 1 is no loss)."
             )
-        references = tuple(reference(name, values) for (name, _), values in _drift_columns(preprocessing, some).items())
+        references = tuple(reference(name, values) for (name, _), values in drift_columns(preprocessing, some).items())
     model = ClusterModel(
         algorithm=settings.algorithm,
         preprocessing=preprocessing,
@@ -308,7 +308,7 @@ def _without_crumbs(X: FloatArray, found: Clustering, fit: Algorithm, seed: int)
     return found, notes
 
 
-def _drift_columns(preprocessing: Preprocessing, blocks: Sequence[Block]) -> dict[tuple[str, int], FloatArray]:
+def drift_columns(preprocessing: Preprocessing, blocks: Sequence[Block]) -> dict[tuple[str, int], FloatArray]:
     """Return what drift is measured on: readable columns as they are, all else along its axes."""
     given = {block.name: block for block in preprocessing.expanded(blocks)}
     columns: dict[tuple[str, int], FloatArray] = {}

@@ -113,18 +113,24 @@ class DriftLimits(Section):
     days: Count = 365
 
 
-class ClusterSegmentation(Section):
+class FittedSegmentation(Section):
+    """What every segmentation has whose users a model places: inputs, and when the model is fitted anew."""
+
+    kind: Literal["cluster", "supervised"]
+    inputs: Inputs
+    refit: Literal["drift", "always", "never"] = "drift"
+    drift: DriftLimits = DriftLimits()
+
+
+class ClusterSegmentation(FittedSegmentation):
     """`[segmentations.<name>]` of kind cluster: groups that are found in the inputs."""
 
     kind: Literal["cluster"]
-    inputs: Inputs
     algorithm: Annotated[str, PlainValidator(values.algorithm_name)] = "kmeans"
     k: Annotated[Literal["auto"] | int, PlainValidator(values.cluster_count)] = "auto"
     k_min: Count = 4
     k_max: Count = 12
     criterion: Literal["recurrence", "stability", "silhouette", "davies_bouldin", "bic", "gap"] = "recurrence"
-    refit: Literal["drift", "always", "never"] = "drift"
-    drift: DriftLimits = DriftLimits()
     weights: Mapping[str, Amount] = Field(default_factory=lambda: MappingProxyType({}))
     """How much an input counts, by its name as `inputs` writes it; 1 where it has none."""
 
@@ -150,6 +156,14 @@ class RulesSegmentation(Section):
 
     kind: Literal["rules"]
     sql: ProjectSql
+
+
+class SupervisedSegmentation(FittedSegmentation):
+    """`[segmentations.<name>]` of kind supervised: groups that are learned from users whose segment is known."""
+
+    kind: Literal["supervised"]
+    labels: ProjectSql
+    algorithm: Annotated[str, PlainValidator(values.algorithm_name)] = "gradient_boosting"
 
 
 class EncoderSettings(Section):
@@ -186,7 +200,7 @@ class SentimentSettings(Section):
     pleased_from: Annotated[float, Field(allow_inf_nan=False)] = 4.0
 
 
-Segmentation = ClusterSegmentation | RulesSegmentation
+Segmentation = ClusterSegmentation | RulesSegmentation | SupervisedSegmentation
 SegmentationName = Annotated[str, AfterValidator(values.segmentation_name)]
 SourceName = Annotated[str, AfterValidator(values.source_name)]
 EncoderName = Annotated[str, AfterValidator(values.encoder_name)]

@@ -21,11 +21,15 @@ from sqlseg.settings.model import (
     RulesSegmentation,
     Settings,
     SourceSettings,
+    SupervisedSegmentation,
 )
 from sqlseg.settings.toml_lines import KeyPath, dotted, key_lines, line_of
 
-_KINDS: Mapping[str, type[BaseModel]] = {"cluster": ClusterSegmentation, "rules": RulesSegmentation}
-_LATER_KINDS = frozenset({"supervised"})
+_KINDS: Mapping[str, type[BaseModel]] = {
+    "cluster": ClusterSegmentation,
+    "rules": RulesSegmentation,
+    "supervised": SupervisedSegmentation,
+}
 _TYPES = {
     "string_type": "text in quotes",
     "int_type": "a whole number",
@@ -183,8 +187,6 @@ def _message(error: Mapping[str, Any], given: object) -> str:
         return f"is missing its kind; this version fits {_either(_KINDS)}"
     if kind == "union_tag_invalid":
         tag = details["tag"]
-        if tag in _LATER_KINDS:
-            return f"kind {tag!r} is not available yet; this version fits {_either(_KINDS)}"
         return f"kind must be {_either(_KINDS)}, got {tag!r}{values.nearest(tag, _KINDS)}"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", details["expected"])

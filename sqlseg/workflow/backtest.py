@@ -23,7 +23,7 @@ from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.project import open_project
 from sqlseg.workflow.refresh import UnknownSegmentation
-from sqlseg.workflow.replaying import Replay, replay
+from sqlseg.workflow.replaying import Replay, replay, without_labels
 from sqlseg.workflow.segmenting import labels_of_a_fresh_fit
 
 Groups = NDArray[np.object_]
@@ -126,9 +126,16 @@ def backtest(directory: Path, options: BacktestOptions, clock: Clock, narrator: 
     """
     project = open_project(directory)
     check_lock(project)
-    names = list(project.settings.segmentations)
-    if not names:
+    every = list(project.settings.segmentations)
+    names = list(without_labels(project.settings.segmentations))
+    if not every:
         raise NothingToReplay("sqlseg.toml has no [segmentations.<name>] to replay.", hint="Declare one there first.")
+    if not names or (options.segmentation in every and options.segmentation not in names):
+        raise NothingToReplay(
+            f"{options.segmentation or ', '.join(every)} cannot be replayed: labels are those of today, and would tell "
+            "the past what came later.",
+            hint="How far a supervised segmentation can be trusted is in segments.metric, on users held out.",
+        )
     if options.segmentation is not None:
         if options.segmentation not in names:
             raise UnknownSegmentation(options.segmentation, names)

@@ -18,7 +18,8 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block, content_block
 from sqlseg.segments.content import VOCABULARY, ContentProjection
 from sqlseg.segments.model import ClusterModel
-from sqlseg.settings import ClusterSegmentation, EncoderSettings, InvalidSettings, setting_problem
+from sqlseg.segments.supervised import SupervisedModel
+from sqlseg.settings import EncoderSettings, FittedSegmentation, InvalidSettings, setting_problem
 from sqlseg.workflow.images import embed_images, forget_images, image_problems
 from sqlseg.workflow.materialise import Moment, ViewFailed
 from sqlseg.workflow.project import Project
@@ -70,7 +71,7 @@ EVERYTHING = Vocabulary(2**62)
 """For placing users by a model that is yet to be fitted."""
 
 
-def vocabulary(model: ClusterModel | None, most: int = 0) -> Vocabulary:
+def vocabulary(model: ClusterModel | SupervisedModel | None, most: int = 0) -> Vocabulary:
     """Return the terms that a model knows, and so many others."""
     blocks = () if model is None else model.preprocessing.blocks
     return Vocabulary(most, {block.name: block.terms for block in blocks if isinstance(block, ContentProjection)})
@@ -145,7 +146,7 @@ def missing_content(engine: Engine, project: Project) -> InvalidSettings | None:
 def _problems(project: Project, view: View) -> Iterator[InvalidSettings]:
     """Yield for each input that a content view is the problem that it has nothing to go by."""
     for name, segmentation in project.settings.segmentations.items():
-        for place, one in enumerate(segmentation.inputs if isinstance(segmentation, ClusterSegmentation) else ()):
+        for place, one in enumerate(segmentation.inputs if isinstance(segmentation, FittedSegmentation) else ()):
             if one.kind == "content" and one.ref == view.ref:
                 told = _nothing_there(str(one), _NEEDS.get(one.ref), view)
                 yield setting_problem(project.settings, ("segmentations", name, "inputs", place), told)

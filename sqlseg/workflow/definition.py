@@ -4,7 +4,13 @@ from collections.abc import Iterable, Mapping
 
 from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
-from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Segmentation
+from sqlseg.settings import (
+    ClusterSegmentation,
+    FittedSegmentation,
+    RulesSegmentation,
+    Segmentation,
+    SupervisedSegmentation,
+)
 from sqlseg.sqltext import parse_select, same_tree
 from sqlseg.workflow.project import Forecast, Project, Sentiment
 
@@ -17,7 +23,7 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
     common = {"timezone": project.settings.project.timezone, "country": project.settings.project.country or "none"}
     match segmentation:
         case RulesSegmentation():
-            views = project.views_read_by_rules(segmentation)
+            views = project.views_read_by_rules(segmentation.sql)
             return {**common, "sql": segmentation.sql.read_text(encoding="utf-8"), **_view_texts(views)}
         case ClusterSegmentation():
             weights = ", ".join(f"{name}: {weight:g}" for name, weight in sorted(segmentation.weights.items()))
@@ -31,16 +37,31 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
                 # Left out where it is the default, so that projects from before there was a choice stay as they are.
                 **({} if segmentation.criterion == "recurrence" else {"criterion": segmentation.criterion}),
                 "seed": str(project.settings.project.seed),
-                "inputs": ", ".join(str(one) for one in segmentation.inputs),
-                **_view_texts(project.views_read_by_cluster(segmentation)),
-                **{f"encoder {encoder.ref}": encoder.manifest.sha256 for encoder in project.encoders_of(segmentation)},
-                **_parts_of_forecasts(project.forecasts_of(segmentation)),
-                **_content_encoders(project, segmentation),
-                **_parts_of_sentiment(project, segmentation),
+                **_inputs(project, segmentation),
+            }
+        case SupervisedSegmentation():
+            return {
+                **common,
+                "algorithm": segmentation.algorithm,
+                "labels": segmentation.labels.read_text(encoding="utf-8"),
+                "seed": str(project.settings.project.seed),
+                **_inputs(project, segmentation),
+                **_view_texts(project.views_read_by_rules(segmentation.labels)),
             }
 
 
-def _content_encoders(project: Project, segmentation: ClusterSegmentation) -> Definition:
+def _inputs(project: Project, segmentation: FittedSegmentation) -> Definition:
+    return {
+        "inputs": ", ".join(str(one) for one in segmentation.inputs),
+        **_view_texts(project.views_read_by_cluster(segmentation)),
+        **{f"encoder {encoder.ref}": encoder.manifest.sha256 for encoder in project.encoders_of(segmentation)},
+        **_parts_of_forecasts(project.forecasts_of(segmentation)),
+        **_content_encoders(project, segmentation),
+        **_parts_of_sentiment(project, segmentation),
+    }
+
+
+def _content_encoders(project: Project, segmentation: FittedSegmentation) -> Definition:
     views = project.views_read_by_cluster(segmentation)
     parts = {}
     if (reader := project.text_encoder) is not None and any(view.holds_texts for view in views):
@@ -70,7 +91,7 @@ def sentiment_definition(project: Project, sentiment: Sentiment) -> Definition:
     }
 
 
-def _parts_of_sentiment(project: Project, segmentation: ClusterSegmentation) -> Definition:
+def _parts_of_sentiment(project: Project, segmentation: FittedSegmentation) -> Definition:
     sentiment = project.sentiment
     if sentiment is None or sentiment.input not in project.learned_for(segmentation):
         return {}

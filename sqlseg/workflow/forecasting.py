@@ -20,7 +20,7 @@ from sqlseg.segments.forecasting import (
     fit_forecasts,
     past_days,
 )
-from sqlseg.settings import ClusterSegmentation, InvalidSettings, setting_problem
+from sqlseg.settings import FittedSegmentation, InvalidSettings, setting_problem
 from sqlseg.workflow.as_of import days_before, local, local_days_between
 from sqlseg.workflow.definition import forecast_definition
 from sqlseg.workflow.embedding import embed_users
@@ -215,7 +215,7 @@ def _refused(work: Work, forecast: Forecast, refusals: tuple[Refusal, ...]) -> I
     if settings.forecasts.horizons:
         return setting_problem(settings, ("forecasts", "horizons"), f"cannot be learned for {forecast.input}: {told}")
     for name, segmentation in settings.segmentations.items():
-        if isinstance(segmentation, ClusterSegmentation):
+        if isinstance(segmentation, FittedSegmentation):
             for place, one in enumerate(segmentation.inputs):
                 if str(one) == forecast.input:
                     key = ("segmentations", name, "inputs", place)

@@ -15,7 +15,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
 from sqlseg.insight.naming import Phrases
 from sqlseg.segments.blocks import Block, FloatArray, embedding_block, feature_block
-from sqlseg.settings import ClusterSegmentation
+from sqlseg.settings import FittedSegmentation
 from sqlseg.workflow.content import Vocabulary, read_content
 from sqlseg.workflow.images import read_images
 from sqlseg.workflow.project import Forecast, Project
@@ -95,7 +95,7 @@ def read_readable(engine: Engine, views: Sequence[View]) -> Readable:
 
 
 def read_blocks(
-    engine: Engine, project: Project, segmentation: ClusterSegmentation, terms: Vocabulary | None = None
+    engine: Engine, project: Project, segmentation: FittedSegmentation, terms: Vocabulary | None = None
 ) -> tuple[Block, ...]:
     """Return the inputs of a segmentation in the order of its settings. Raises NoNumbers or UnusableInput.
 

@@ -45,7 +45,8 @@ def membership_sql(engine: Engine, segmentation: str, dialect: Dialect = "duckdb
         raise CannotCompile(segmentation, "no refresh has placed its users yet")
     kind, model, inputs = found
     if kind != "cluster":
-        raise CannotCompile(segmentation, f"only models are, and this is of kind {kind}")
+        why = "only models are, and this is of kind rules" if kind == "rules" else "its boosted trees are no short SQL"
+        raise CannotCompile(segmentation, why)
     names = None
     if dialect != "duckdb":
         names = dict(

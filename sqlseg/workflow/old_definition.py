@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine
 from sqlseg.features.view import View
-from sqlseg.settings import ClusterSegmentation, Segmentation, parse_input
+from sqlseg.settings import FittedSegmentation, Segmentation, parse_input
 from sqlseg.workflow.content import EVERYTHING
 from sqlseg.workflow.definition import Definition, changed_parts
 from sqlseg.workflow.inputs import read_blocks
@@ -48,7 +48,7 @@ def placed_by_old_definition(
     """
     if not is_still_computable(old.definition, project):
         return None
-    if isinstance(segmentation, ClusterSegmentation):
+    if isinstance(segmentation, FittedSegmentation):
         if "inputs" not in old.definition:
             return None
         inputs = tuple(parse_input(text) for text in old.definition["inputs"].split(", "))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlseg.events.staging import Changes, Staged
 from sqlseg.features.view import View
-from sqlseg.settings import ClusterSegmentation, RulesSegmentation
+from sqlseg.settings import FittedSegmentation, RulesSegmentation
 from sqlseg.workflow.definition import (
     Definition,
     changed_parts,
@@ -194,7 +194,7 @@ def _segmentation_plan(
     if isinstance(segmentation, RulesSegmentation):
         reasons = changed if model else ("it is new",)
         return SegmentationPlan(name, "rules", reasons, definition, bool(changed), refit_on_drift=False)
-    assert isinstance(segmentation, ClusterSegmentation)
+    assert isinstance(segmentation, FittedSegmentation)
     policy = refit or segmentation.refit
     if model is None:
         return SegmentationPlan(name, "fit", ("it is new",), definition, redefined=False, refit_on_drift=False)
@@ -241,7 +241,7 @@ def _due_models(
         readers = {
             name: refit or segmentation.refit
             for name, segmentation in project.settings.segmentations.items()
-            if isinstance(segmentation, ClusterSegmentation) and learned in project.learned_for(segmentation)
+            if isinstance(segmentation, FittedSegmentation) and learned in project.learned_for(segmentation)
         }
         if age >= lasts and scope & set(readers) and "never" not in readers.values():
             due[learned] = f"its model is {age} days old"
@@ -279,7 +279,7 @@ def _renewed(
 def _shared_by(project: Project, name: str) -> set[str]:
     """Return what a segmentation depends on together with others: statistics and what is learned."""
     segmentation = project.settings.segmentations[name]
-    if not isinstance(segmentation, ClusterSegmentation):
+    if not isinstance(segmentation, FittedSegmentation):
         return set()
     statistics = {view.relation for view in project.views_read_by_cluster(segmentation) if view.kind == "statistics"}
     return statistics | project.learned_for(segmentation)

@@ -13,11 +13,14 @@ from sqlseg.features.registry import Registry
 from sqlseg.features.view import View
 from sqlseg.resources import resource_root
 from sqlseg.segments.algorithms import ALGORITHMS, FINDS_THE_NUMBER
+from sqlseg.segments.supervised import SUPERVISED_ALGORITHMS
 from sqlseg.settings import (
     FILE_NAME,
     ClusterSegmentation,
+    FittedSegmentation,
     RulesSegmentation,
     Settings,
+    SupervisedSegmentation,
     load_settings,
     parse_settings,
     setting_problem,
@@ -28,7 +31,7 @@ _NO_PROJECT = '[project]\nname = "none"\n'
 
 
 class RulesReadUnknown(SqlsegError):
-    """The SQL of a rule segmentation reads what it may not."""
+    """The SQL of a rule segmentation or of labels reads what it may not."""
 
 
 DEFAULT_HORIZONS = (30, 90)
@@ -112,12 +115,12 @@ class Project:
         """Return the views whose files lie under one of the roots."""
         return [view for view in self.registry.views if view.path.is_relative_to(root)]
 
-    def encoders_of(self, segmentation: ClusterSegmentation) -> tuple[Encoder, ...]:
+    def encoders_of(self, segmentation: FittedSegmentation) -> tuple[Encoder, ...]:
         """Return the encoders among the inputs of a segmentation."""
         refs = [one.ref for one in segmentation.inputs if one.kind == "encoder"]
         return tuple(encoder for encoder in self.encoders if encoder.ref in refs)
 
-    def forecasts_of(self, segmentation: ClusterSegmentation) -> tuple[Forecast, ...]:
+    def forecasts_of(self, segmentation: FittedSegmentation) -> tuple[Forecast, ...]:
         """Return the forecasts among the inputs of a segmentation."""
         refs = [one.ref for one in segmentation.inputs if one.kind == "forecast"]
         return tuple(forecast for forecast in self.forecasts if forecast.ref in refs)
@@ -127,7 +130,7 @@ class Project:
         """The inputs that are learned from this shop before they can be computed: forecasts and moods."""
         return (*(one.input for one in self.forecasts), *([self.sentiment.input] if self.sentiment else []))
 
-    def learned_for(self, segmentation: ClusterSegmentation) -> frozenset[str]:
+    def learned_for(self, segmentation: FittedSegmentation) -> frozenset[str]:
         """Return those of them that are inputs of a segmentation."""
         return frozenset(map(str, segmentation.inputs)) & frozenset(self.learned)
 
@@ -136,7 +139,7 @@ class Project:
         sequences = self.registry.closure([forecast.encoder.manifest.sequence], "sequences")
         return _distinct([*self.registry.closure(forecast.views), *sequences])
 
-    def views_read_by_cluster(self, segmentation: ClusterSegmentation) -> list[View]:
+    def views_read_by_cluster(self, segmentation: FittedSegmentation) -> list[View]:
         """Return all views that decide the inputs of a segmentation, each after what it reads."""
         features = self.registry.closure(one.ref for one in segmentation.inputs if one.kind == "features")
         sequences = self.registry.closure((e.manifest.sequence for e in self.encoders_of(segmentation)), "sequences")
@@ -144,9 +147,9 @@ class Project:
         forecasts = [view for one in self.forecasts_of(segmentation) for view in self.views_read_by_forecast(one)]
         return _distinct([*features, *sequences, *contents, *forecasts])
 
-    def views_read_by_rules(self, segmentation: RulesSegmentation) -> list[View]:
-        """Return the feature views that a rule reads and all that these read. Raises RulesReadUnknown."""
-        tree = sqltext.parse_select(segmentation.sql.read_text(encoding="utf-8"), segmentation.sql)
+    def views_read_by_rules(self, path: Path) -> list[View]:
+        """Return the views that the SQL of a rule or of labels reads, and all they read. Raises RulesReadUnknown."""
+        tree = sqltext.parse_select(path.read_text(encoding="utf-8"), path)
         found = []
         for table in sqltext.base_tables(tree):
             name = sqltext.table_name(table)
@@ -157,7 +160,7 @@ class Project:
             if view is None:
                 known = sorted({f"features.{view.name}" for view in self.registry.all("features")})
                 raise RulesReadUnknown(
-                    f"{segmentation.sql}:{sqltext.line_of(table)}: rules cannot read {name!r}.",
+                    f"{path}:{sqltext.line_of(table)}: rules and labels cannot read {name!r}.",
                     hint=f"They may read users, items, holidays, {', '.join(known)}, or one version as {known[0]}_v1.",
                 )
             found.append(view)
@@ -178,12 +181,12 @@ class Project:
     def in_use(self, name: str) -> View:
         """Return the version of a feature view that `features.<name>` stands for.
 
-        It is the highest that a cluster segmentation takes as an input; where none does, the latest there is.
+        It is the highest that a segmentation takes as an input; where none does, the latest there is.
         """
         used = [
             one.version
             for segmentation in self.settings.segmentations.values()
-            if isinstance(segmentation, ClusterSegmentation)
+            if isinstance(segmentation, FittedSegmentation)
             for one in segmentation.inputs
             if one.kind == "features" and one.name == name
         ]
@@ -202,7 +205,7 @@ class Project:
         return {
             str(one): self.registry.view("contents", one.ref)
             for segmentation in self.settings.segmentations.values()
-            if isinstance(segmentation, ClusterSegmentation)
+            if isinstance(segmentation, FittedSegmentation)
             for one in segmentation.inputs
             if one.kind == "content"
         }
@@ -211,7 +214,7 @@ class Project:
         """Return the feature views to show beside a segmentation: one version of each, its own input before others."""
         segmentation = self.settings.segmentations[name]
         inputs: dict[str, View] = {}
-        if isinstance(segmentation, ClusterSegmentation):
+        if isinstance(segmentation, FittedSegmentation):
             for one in segmentation.inputs:
                 if one.kind == "features":
                     inputs[one.name] = self.registry.view("features", one.ref)
@@ -225,10 +228,12 @@ class Project:
         views = self.published_views()
         for segmentation in self.settings.segmentations.values():
             match segmentation:
-                case ClusterSegmentation():
-                    views += self.views_read_by_cluster(segmentation)
                 case RulesSegmentation():
-                    views += self.views_read_by_rules(segmentation)
+                    views += self.views_read_by_rules(segmentation.sql)
+                case FittedSegmentation():
+                    views += self.views_read_by_cluster(segmentation)
+            if isinstance(segmentation, SupervisedSegmentation):
+                views += self.views_read_by_rules(segmentation.labels)
         return _distinct(views)
 
 
@@ -236,7 +241,7 @@ def _forecasts(project: Project) -> tuple[Forecast, ...]:
     refs = {
         one.ref
         for segmentation in project.settings.segmentations.values()
-        if isinstance(segmentation, ClusterSegmentation)
+        if isinstance(segmentation, FittedSegmentation)
         for one in segmentation.inputs
         if one.kind == "forecast"
     }
@@ -255,7 +260,7 @@ def _sentiment(settings: Settings) -> Sentiment | None:
     """Return the mood that is an input. Raises InvalidSettings where it is unknown, or has nothing to learn from."""
     found = None
     for name, segmentation in settings.segmentations.items():
-        for place, one in enumerate(segmentation.inputs if isinstance(segmentation, ClusterSegmentation) else ()):
+        for place, one in enumerate(segmentation.inputs if isinstance(segmentation, FittedSegmentation) else ()):
             if one.kind != "sentiment":
                 continue
             key = ("segmentations", name, "inputs", place)
@@ -298,7 +303,7 @@ def open_project(directory: Path) -> Project:
     refs = {
         one.ref
         for segmentation in settings.segmentations.values()
-        if isinstance(segmentation, ClusterSegmentation)
+        if isinstance(segmentation, FittedSegmentation)
         for one in segmentation.inputs
         if one.kind in ("encoder", "forecast")
     }
@@ -319,14 +324,15 @@ def open_project(directory: Path) -> Project:
 def _check_algorithms(settings: Settings) -> None:
     """Raise InvalidSettings, which names the line, for an algorithm that does not exist or takes no number."""
     for name, segmentation in settings.segmentations.items():
-        if not isinstance(segmentation, ClusterSegmentation):
+        if not isinstance(segmentation, ClusterSegmentation | SupervisedSegmentation):
             continue
         given = segmentation.algorithm
-        if given not in ALGORITHMS:
-            known = ", ".join(f'"{one}"' for one in ALGORITHMS)
-            message = f"there is no algorithm {given!r}{nearest(given, ALGORITHMS)}; it must be one of {known}"
+        there = SUPERVISED_ALGORITHMS if isinstance(segmentation, SupervisedSegmentation) else tuple(ALGORITHMS)
+        if given not in there:
+            known = ", ".join(f'"{one}"' for one in there)
+            message = f"there is no algorithm {given!r}{nearest(given, there)}; it must be one of {known}"
             raise setting_problem(settings, ("segmentations", name, "algorithm"), message)
-        if given in FINDS_THE_NUMBER and segmentation.k != "auto":
+        if isinstance(segmentation, ClusterSegmentation) and given in FINDS_THE_NUMBER and segmentation.k != "auto":
             message = f'must be "auto" with {given}, which finds the number of segments itself, got {segmentation.k}'
             raise setting_problem(settings, ("segmentations", name, "k"), message)
 

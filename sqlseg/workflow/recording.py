@@ -19,7 +19,7 @@ from sqlseg.insight.description import segment_description
 from sqlseg.insight.naming import SegmentName, name_still_fits, segment_names
 from sqlseg.insight.profile import FeatureProfile, Standing, segment_profile
 from sqlseg.resources import sql_text
-from sqlseg.settings import ClusterSegmentation, Segmentation
+from sqlseg.settings import FittedSegmentation, Segmentation
 from sqlseg.workflow.inputs import Readable, numeric_columns
 from sqlseg.workflow.plan import SegmentationPlan
 from sqlseg.workflow.segmenting import UNASSIGNED, Placed
@@ -70,7 +70,7 @@ def record_model(
     """Add a new model and what became of the segments before it."""
     algorithm = "rules"
     inputs: list[str] = []
-    if isinstance(segmentation, ClusterSegmentation):
+    if isinstance(segmentation, FittedSegmentation):
         algorithm, inputs = segmentation.algorithm, [str(one) for one in segmentation.inputs]
     parameters = placed.model.to_json() if placed.model else json.dumps({"sql": plan.definition["sql"]})
     engine.execute(
@@ -305,7 +305,7 @@ def record_segmentation(
     """Replace the row that sums a segmentation up."""
     algorithm: str | None = None
     inputs: list[str] = []
-    if isinstance(segmentation, ClusterSegmentation):
+    if isinstance(segmentation, FittedSegmentation):
         algorithm, inputs = segmentation.algorithm, [str(one) for one in segmentation.inputs]
     engine.execute("delete from segments.segmentation where segmentation = $name", {"name": name})
     engine.execute(

@@ -3,7 +3,7 @@
 The project's warehouse is only read, for shops whose events lie in it; sqlseg's tables are made in a temporary folder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.events.staging import drop_staged, keep_attributes, stage_events
 from sqlseg.resources import sql_text
+from sqlseg.settings import Segmentation, SupervisedSegmentation
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.project import Project
@@ -51,6 +52,11 @@ class Replay:
         return refresh_within(self.engine, self.project, options, then, Silence())
 
 
+def without_labels(segmentations: Mapping[str, Segmentation]) -> dict[str, Segmentation]:
+    """Return the segmentations that can be replayed: labels have no history, and would tell the past the future."""
+    return {name: one for name, one in segmentations.items() if not isinstance(one, SupervisedSegmentation)}
+
+
 @contextmanager
 def replay(project: Project, clock: Clock) -> Iterator[Replay]:
     """Read the sources once, and give what is needed to repeat history for as long as the block runs.
@@ -69,7 +75,9 @@ def replay(project: Project, clock: Clock) -> Iterator[Replay]:
             update={"sql": directory / "sql" / "events.sql", "max_quantity": None, "exported_at": None}
         )
         nothing_more = settings.features.model_copy(update={"publish": ()})
-        moved = settings.moved_to(directory, {"events": events, "sources": {}, "features": nothing_more})
+        sections = {"events": events, "sources": {}, "features": nothing_more}
+        replayed = without_labels(settings.segmentations)
+        moved = settings.moved_to(directory, {**sections, "segmentations": replayed})
         warehouse = settings.warehouse
         with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit) as engine:
             prepare_warehouse(engine)

@@ -1,6 +1,6 @@
 """Places every user in a segment: by a new model, by the one in use, or by a rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,8 +24,10 @@ from sqlseg.segments.identity import Lineage, match_segments, next_segment_numbe
 from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model, noise_id
 from sqlseg.segments.refit import Evidence
 from sqlseg.segments.shapes import Representatives
+from sqlseg.segments.supervised import SupervisedModel, stored_model
 from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.segment_ids import ids_by_name, live_segments, segment_ids_ever
 
 UNASSIGNED = "Unassigned"
 """The segment of users that a rule says nothing about."""
@@ -43,8 +45,8 @@ class Placed:
 
     `segment_ids` are the segments in use; `labels` and `runner_up` (-1 for none) number them. `names` holds the
     names that a rule gives, and that of users unlike all others; those of clusters are made from their profile.
-    `model` is None for rules, `probability` for these and for algorithms without centroids. `evidence` is what speaks
-    for another fit, where users were placed by an earlier one.
+    `model` is None for rules, `probability` for these and for models without centroids. `evidence` is what speaks
+    for another fit, where users were placed by an earlier one; `outdated` says what always does, such as new labels.
     """
 
     segment_ids: tuple[str, ...]
@@ -52,7 +54,7 @@ class Placed:
     runner_up: IntArray
     distance: NDArray[np.float64]
     confidence: NDArray[np.float64]
-    model: ClusterModel | None
+    model: ClusterModel | SupervisedModel | None
     names: Mapping[str, str]
     lineage: tuple[Lineage, ...] = ()
     metrics: Mapping[str, float] | None = None
@@ -60,6 +62,7 @@ class Placed:
     notes: tuple[str, ...] = ()
     reasons: UserReasons | None = None
     probability: NDArray[np.float64] | None = None
+    outdated: tuple[str, ...] = ()
 
     def sizes(self) -> IntArray:
         """Return the number of users of each segment in use."""
@@ -100,25 +103,6 @@ def previous_segments(engine: Engine, segmentation: str) -> dict[str, str]:
 def late_users(engine: Engine) -> list[str]:
     """Return the users of whose past something arrived, or was taken back, since the last refresh."""
     return [row[0] for row in engine.rows("select user_id from late_users")]
-
-
-def segment_ids_ever(engine: Engine, segmentation: str) -> list[str]:
-    """Return every id that was ever given out, those of retired segments too."""
-    return [
-        row[0]
-        for row in engine.rows(
-            "select segment_id from segments.segment where segmentation = $name", {"name": segmentation}
-        )
-    ]
-
-
-def live_segments(engine: Engine, segmentation: str) -> list[str]:
-    """Return the segments in use, also those that have lost their last user."""
-    rows = engine.rows(
-        "select segment_id from segments.segment where segmentation = $name and retired_at is null order by 1",
-        {"name": segmentation},
-    )
-    return [row[0] for row in rows]
 
 
 def fit_segments(
@@ -266,13 +250,13 @@ def _tried(trials: Sequence[Trial]) -> dict[str, float]:
     return values
 
 
-def model_in_use(engine: Engine, segmentation: str, version: int) -> ClusterModel:
+def model_in_use(engine: Engine, segmentation: str, version: int) -> ClusterModel | SupervisedModel:
     """Return the stored model."""
     text = engine.value(
         "select parameters from segments.model where segmentation = $name and model_version = $version",
         {"name": segmentation, "version": version},
     )
-    return ClusterModel.from_json(text)
+    return stored_model(text)
 
 
 def fitted_as_of(engine: Engine, segmentation: str, version: int) -> datetime:
@@ -292,7 +276,7 @@ def rule_segments(
     A segment keeps its id for as long as the rule calls it by the same name. Raises RuleFailed.
     """
     path = segmentation.sql
-    project.views_read_by_rules(segmentation)  # says which names a rule may not read
+    project.views_read_by_rules(path)  # says which names a rule may not read
     rows = rule_rows(engine, project, path, path.read_text(encoding="utf-8"))
     segment_of: dict[str, str] = {}
     for user, segment in rows:
@@ -302,14 +286,7 @@ def rule_segments(
                 hint="Return one row a user: a single CASE expression decides in order.",
             )
         segment_of[user] = segment or UNASSIGNED
-    spelled: dict[str, str] = {}
-    for segment in set(segment_of.values()):
-        other = spelled.setdefault(segment.casefold(), segment)
-        if other != segment:
-            raise RuleFailed(
-                f"{path} names segments {min(other, segment)!r} and {max(other, segment)!r}, which are one to readers.",
-                hint="Spell the name in one way.",
-            )
+    check_spelling(path, segment_of.values())
     known = set(users)
     strangers = [user for user in segment_of if user not in known]
     chosen = [segment_of.get(user, UNASSIGNED) for user in users]
@@ -321,7 +298,7 @@ def rule_segments(
     left = chosen.count(UNASSIGNED)
     if left:
         notes.append(f"{path.name} says nothing about {left:,} of {len(users):,} users: they are {UNASSIGNED!r}.")
-    ids = _ids_by_name(engine, name, chosen)
+    ids = ids_by_name(engine, name, chosen)
     position = {segment: number for number, segment in enumerate(ids)}
     labels = np.array([position[segment] for segment in chosen], dtype=np.int64)
     shares = np.bincount(labels, minlength=len(ids)) / max(len(users), 1)
@@ -342,8 +319,25 @@ def rule_segments(
     )
 
 
-def rule_rows(engine: Engine, project: Project, path: Path, text: str) -> list[tuple[str, str | None]]:
-    """Return user_id and segment_name as the text of a rule gives them, over the features in the warehouse."""
+def check_spelling(path: Path, names: Iterable[str]) -> None:
+    """Raise RuleFailed where two of the names differ in case only."""
+    spelled: dict[str, str] = {}
+    for segment in set(names):
+        other = spelled.setdefault(segment.casefold(), segment)
+        if other != segment:
+            raise RuleFailed(
+                f"{path} names segments {min(other, segment)!r} and {max(other, segment)!r}, which are one to readers.",
+                hint="Spell the name in one way.",
+            )
+
+
+def rule_rows(
+    engine: Engine, project: Project, path: Path, text: str, *, labelled_at: bool = False
+) -> list[tuple[Any, ...]]:
+    """Return user_id and segment_name as the text of a rule gives them, over the features in the warehouse.
+
+    With `labelled_at` the seconds of that column too, NULL where there is none.
+    """
     tree = sqltext.parse_select(text, path)
     tables: dict[str, str] = {}
     for table in sqltext.base_tables(tree):
@@ -361,31 +355,12 @@ def rule_rows(engine: Engine, project: Project, path: Path, text: str) -> list[t
             raise RuleFailed(
                 f"{path} returns {', '.join(sorted(columns))}.", hint="Return two columns: user_id and segment_name."
             )
+        when = "epoch(labelled_at::timestamp)" if "labelled_at" in columns else "null"
+        extra = f", {when}" if labelled_at else ""
         return engine.rows(
-            f"select user_id::varchar, nullif(trim(segment_name::varchar), '') from (\n{bound}\n) "
+            f"select user_id::varchar, nullif(trim(segment_name::varchar), ''){extra} from (\n{bound}\n) "
             "where user_id is not null order by 1, 2"
         )
     except QueryFailed as error:
         first, *rest = error.message.splitlines()
         raise RuleFailed(f"{path}: {first}", hint="\n".join(rest).strip() or error.hint) from error
-
-
-def _ids_by_name(engine: Engine, segmentation: str, names: Sequence[str]) -> dict[str, str]:
-    """Return the id of each name that is in use; names seen for the first time get the next numbers, in order."""
-    given = dict(
-        engine.rows(
-            "select rule_name, segment_id from sqlseg.rule_segment where segmentation = $name", {"name": segmentation}
-        )
-    )
-    number = next_segment_number(segmentation, [*given.values(), *segment_ids_ever(engine, segmentation)])
-    ids: dict[str, str] = {}
-    for name in sorted(set(names)):
-        if name not in given:
-            given[name] = f"{segmentation}-{number}"
-            number += 1
-            engine.execute(
-                "insert into sqlseg.rule_segment values ($segmentation, $rule_name, $segment_id)",
-                {"segmentation": segmentation, "rule_name": name, "segment_id": given[name]},
-            )
-        ids[name] = given[name]
-    return ids

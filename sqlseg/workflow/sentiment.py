@@ -9,7 +9,7 @@ from sqlseg.engine.duckdb import quoted
 from sqlseg.events.ratings import read_ratings
 from sqlseg.resources import sql_text
 from sqlseg.segments.sentiment import FittedSentiment, NotLearned, RatedReviews, fit_sentiment
-from sqlseg.settings import ClusterSegmentation, InvalidSettings, setting_problem
+from sqlseg.settings import FittedSegmentation, InvalidSettings, setting_problem
 from sqlseg.workflow.definition import sentiment_definition
 from sqlseg.workflow.materialise import Moment
 from sqlseg.workflow.project import Sentiment
@@ -114,7 +114,7 @@ def _refused(work: Work, sentiment: Sentiment, refusal: NotLearned) -> InvalidSe
     """Return the error at the input that cannot be learned."""
     settings = work.project.settings
     for name, segmentation in settings.segmentations.items():
-        if isinstance(segmentation, ClusterSegmentation) and sentiment.input in map(str, segmentation.inputs):
+        if isinstance(segmentation, FittedSegmentation) and sentiment.input in map(str, segmentation.inputs):
             place = [str(one) for one in segmentation.inputs].index(sentiment.input)
             message = f"{sentiment.input} cannot be learned from {sentiment.ratings}: {refusal.reason}"
             return setting_problem(settings, ("segmentations", name, "inputs", place), message)

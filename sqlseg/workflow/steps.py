@@ -15,8 +15,10 @@ from sqlseg.features.view import View
 from sqlseg.insight.profile import segment_standing
 from sqlseg.resources import sql_text
 from sqlseg.segments.content import VOCABULARY
+from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.refit import reasons_to_refit, told_in_brief
-from sqlseg.settings import ClusterSegmentation, RulesSegmentation
+from sqlseg.segments.supervised import SupervisedModel
+from sqlseg.settings import FittedSegmentation, RulesSegmentation, SupervisedSegmentation
 from sqlseg.workflow import recording
 from sqlseg.workflow.content import (
     EVERYTHING,
@@ -54,6 +56,7 @@ from sqlseg.workflow.segmenting import (
 )
 from sqlseg.workflow.sentiment import compute_sentiment
 from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model
+from sqlseg.workflow.supervising import apply_learned, learn_segments
 from sqlseg.workflow.work import Before, LookBack, Work
 
 
@@ -148,16 +151,20 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
     segmentation = work.project.settings.segmentations[plan.name]
     if isinstance(segmentation, RulesSegmentation):
         return rule_segments(work.engine, work.project, plan.name, segmentation, work.users)
-    assert isinstance(segmentation, ClusterSegmentation)
     known = work.models.get(plan.name)
     model = None if known is None or plan.redefined else model_in_use(work.engine, plan.name, known.version)
     if plan.action == "fit":
         blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model, VOCABULARY))
         previous = previous_segments(work.engine, plan.name)
-        return fit_segments(work.engine, plan.name, segmentation, work.run.seed, work.users, blocks, previous, model)
+        if isinstance(segmentation, SupervisedSegmentation):
+            return learn_segments(work.engine, work.project, plan.name, work.run.seed, work.users, blocks, previous)
+        old = model if isinstance(model, ClusterModel) else None
+        return fit_segments(work.engine, plan.name, segmentation, work.run.seed, work.users, blocks, previous, old)
     assert known is not None and model is not None
     blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model))
     age = work.run.as_of - fitted_as_of(work.engine, plan.name, known.version)
+    if isinstance(model, SupervisedModel):
+        return apply_learned(work.engine, work.project, plan.name, model, work.users, blocks, age=age)
     return assign_segments(model, blocks, work.run.seed, limits=segmentation.drift, age=age)
 
 
@@ -169,8 +176,8 @@ def place_everyone(work: Work) -> dict[str, tuple[str, ...]]:
     for plan in work.plan.segmentations:
         placed = place_users(work, plan)
         segmentation = work.project.settings.segmentations[plan.name]
-        if plan.refit_on_drift and placed.evidence is not None and isinstance(segmentation, ClusterSegmentation):
-            reasons = reasons_to_refit(placed.evidence, segmentation.drift)
+        if plan.refit_on_drift and placed.evidence is not None and isinstance(segmentation, FittedSegmentation):
+            reasons = (*placed.outdated, *reasons_to_refit(placed.evidence, segmentation.drift))
             if reasons:
                 drifted[plan.name] = reasons
         work.placed[plan.name] = placed
@@ -183,7 +190,7 @@ def with_evidence(work: Work) -> Plan:
     for plan in work.plan.segmentations:
         placed = work.placed[plan.name]
         segmentation = work.project.settings.segmentations[plan.name]
-        if plan.refit_on_drift and placed.evidence is not None and isinstance(segmentation, ClusterSegmentation):
+        if plan.refit_on_drift and placed.evidence is not None and isinstance(segmentation, FittedSegmentation):
             brief = told_in_brief(placed.evidence, segmentation.drift)
             plan = replace(plan, reasons=(*plan.reasons, brief))
         told.append(plan)

@@ -11,6 +11,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.features.view import View
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.model import ClusterModel
+from sqlseg.segments.supervised import SupervisedModel
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
 from sqlseg.workflow.materialise import Moment
@@ -35,7 +36,7 @@ class LookBack:
     segments: NDArray[Any] | None = None
     by_old_definition: Mapping[str, str] | None = None
 
-    def placed_by(self, model: ClusterModel) -> dict[str, str]:
+    def placed_by(self, model: ClusterModel | SupervisedModel) -> dict[str, str]:
         """Return the segment that a model puts each user in."""
         ids = np.array(model.segment_ids, dtype=object)
         return dict(zip(self.users, ids[model.score(self.inputs).labels], strict=True))

@@ -1,0 +1,310 @@
+"""A segmentation that is learned from users whose segment is known: gradient boosting, calibrated, as one JSON text."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlseg.errors import SqlsegError
+from sqlseg.segments.assignment import NOBODY, Assignment
+from sqlseg.segments.blocks import Block, FloatArray, IntArray, rounded, user_count
+from sqlseg.segments.boosting import BoostedTrees, fit_boosted_trees
+from sqlseg.segments.calibration import Sigmoid, calibrated, calibration_error, fit_calibration
+from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
+from sqlseg.segments.model import FIT_USERS, ClusterModel, drift_columns
+from sqlseg.segments.preprocessing import Preprocessing, fit_preprocessing
+from sqlseg.segments.shapes import concatenated
+from sqlseg.settings import DriftLimits
+
+SUPERVISED_ALGORITHMS = ("gradient_boosting",)
+LABELLED_AT_LEAST = 20
+"""Users that each class must have: under it, neither a class nor how well it is told can be learned."""
+
+_FORMAT = 1
+_TRAINED_ON = 50_000
+_ALL_OF_A_CLASS = 1_000
+_HELD_OUT = 0.25
+_LEARNED_FROM_AT_LEAST = 10
+_FOLDS = 3
+_USERS_AT_ONCE = 65_536
+
+
+class UnusableLabels(SqlsegError):
+    """The labels are too few, or all alike, to learn from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What is known of the users: the number of the class (-1 for unknown) and, where it is told, when it was known.
+
+    `when` is a number that grows with time, NaN where it is not known; None without such a column.
+    """
+
+    classes: tuple[str, ...]
+    of_users: IntArray
+    when: FloatArray | None = None
+    fingerprint: str = ""
+
+    def counts(self) -> IntArray:
+        """Return the number of users of each class."""
+        known = self.of_users[self.of_users != NOBODY]
+        return np.bincount(known, minlength=len(self.classes)).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class SupervisedModel:
+    """Trees over the inputs as they are, the calibration of what they believe, and the permanent id of each class.
+
+    The preprocessing says which inputs are used and how embeddings are turned; readable columns go in as they are,
+    unknown values too. `labels` is the fingerprint of the labels that the model was learned from.
+    """
+
+    algorithm: str
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    trees: BoostedTrees
+    calibration: tuple[Sigmoid, ...]
+    references: tuple[Reference, ...]
+    seed: int
+    fit_user_count: int
+    labels: str
+    segment_ids: tuple[str, ...] = ()
+
+    def probabilities(self, blocks: Sequence[Block]) -> FloatArray:
+        """Return users x classes, calibrated."""
+        return calibrated(self.trees.probabilities(_matrix(self.preprocessing, blocks)), self.calibration)
+
+    def score(self, blocks: Sequence[Block], *, with_probability: bool = False) -> Assignment:
+        """Return the likeliest class of each user, its probability as confidence, and the second; no distance.
+
+        `with_probability` changes nothing: there are no refits to count.
+        """
+        users = user_count(blocks)
+        parts = []
+        for start in range(0, max(users, 1), _USERS_AT_ONCE):
+            rows = slice(start, start + _USERS_AT_ONCE)
+            parts.append(_likeliest(self.probabilities([block.take(rows) for block in blocks])))
+        return concatenated(parts)
+
+    def drift(self, blocks: Sequence[Block], limits: DriftLimits | None = None) -> tuple[Drift, ...]:
+        """Return how far each input of these users is from the users of the fit, one row a feature."""
+        limits = limits or DriftLimits()
+        columns = drift_columns(self.preprocessing, blocks)
+        rows = [
+            drift(known, values, psi_limit=limits.psi, ks_limit=limits.ks)
+            for known, values in zip(self.references, columns.values(), strict=True)
+        ]
+        return worst_by_feature(rows)
+
+    def with_segment_ids(self, segment_ids: Sequence[str]) -> "SupervisedModel":
+        """Return the model whose i-th class is the segment `segment_ids[i]`."""
+        return replace(self, segment_ids=tuple(segment_ids))
+
+    def to_json(self) -> str:
+        """Return the model as JSON text; `from_json` gives back a model that places everybody alike."""
+        data = {
+            "format": _FORMAT,
+            "kind": "supervised",
+            "algorithm": self.algorithm,
+            "preprocessing": self.preprocessing.to_dict(),
+            "classes": self.classes,
+            "trees": self.trees.to_dict(),
+            "calibration": [asdict(sigmoid) for sigmoid in self.calibration],
+            "references": [known.to_dict() for known in self.references],
+            "seed": self.seed,
+            "fit_user_count": self.fit_user_count,
+            "labels": self.labels,
+            "segment_ids": self.segment_ids,
+        }
+        return json.dumps(data, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "SupervisedModel":
+        """Return the model that `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        if data.get("format") != _FORMAT:
+            raise SqlsegError(
+                f"The stored model has format {data.get('format')!r}, this version reads {_FORMAT}.",
+                hint="Refit it: sqlseg refresh --refit always.",
+            )
+        return cls(
+            algorithm=data["algorithm"],
+            preprocessing=Preprocessing.from_dict(data["preprocessing"]),
+            classes=tuple(data["classes"]),
+            trees=BoostedTrees.from_dict(data["trees"]),
+            calibration=tuple(Sigmoid(**sigmoid) for sigmoid in data["calibration"]),
+            references=tuple(Reference.from_dict(known) for known in data["references"]),
+            seed=data["seed"],
+            fit_user_count=data["fit_user_count"],
+            labels=data["labels"],
+            segment_ids=tuple(data["segment_ids"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SupervisedFit:
+    """A model, where it puts all users, and how it does on labelled users that were held out.
+
+    `metrics` are over all classes, `by_class` those of each: precision, recall, f1, auc where it is defined.
+    """
+
+    model: SupervisedModel
+    assignment: Assignment
+    metrics: dict[str, float]
+    by_class: tuple[dict[str, float], ...]
+    notes: tuple[str, ...]
+
+
+def fit_supervised_model(
+    blocks: Sequence[Block], labels: Labels, seed: int, algorithm: str = "gradient_boosting"
+) -> SupervisedFit:
+    """Return the model that the labelled users give, and place all users with it.
+
+    Rows must come in a fixed order (by user_id). At most 50,000 labelled users are learned from, drawn by the seed
+    class by class. The measures are of a quarter of them, the newest where the labels have a time, else drawn class
+    by class, that a second model, made in the same way of the others, has not seen. Raises UnusableLabels.
+    """
+    check_labels(labels)
+    users, random = user_count(blocks), np.random.default_rng(seed)
+    some = list(blocks)
+    if users > FIT_USERS:
+        rows = np.sort(random.choice(users, FIT_USERS, replace=False))
+        some = [block.take(rows) for block in blocks]
+    preprocessing = fit_preprocessing(some)
+    notes = [f"{dropped.column} is not used: {dropped.reason}." for dropped in preprocessing.dropped]
+    if not preprocessing.inputs:
+        raise UnusableLabels("no input tells users apart, so there is nothing to learn from")
+    references = tuple(reference(name, values) for (name, _), values in drift_columns(preprocessing, some).items())
+    rows = _learned_from(labels.of_users, random)
+    X, y = _matrix(preprocessing, [block.take(rows) for block in blocks]), labels.of_users[rows]
+    unknown = [name for name, column in zip(preprocessing.inputs, X.T, strict=True) if np.isnan(column).all()]
+    notes.extend(f"{name} is not used: missing for every labelled user." for name in dict.fromkeys(unknown))
+    when = None if labels.when is None else labels.when[rows]
+    held_out, how = _held_out(y, when, random)
+    notes.extend(how)
+    metrics, by_class = _measures(X, y, held_out, len(labels.classes), seed)
+    trees, calibration = _calibrated_trees(X, y, seed)
+    model = SupervisedModel(
+        algorithm=algorithm,
+        preprocessing=preprocessing,
+        classes=labels.classes,
+        trees=trees,
+        calibration=calibration,
+        references=references,
+        seed=seed,
+        fit_user_count=y.size,
+        labels=labels.fingerprint,
+    )
+    metrics["labelled_users"] = float(labels.counts().sum())
+    return SupervisedFit(model, model.score(blocks), metrics, by_class, tuple(notes))
+
+
+def check_labels(labels: Labels) -> None:
+    """Raise UnusableLabels unless there are two classes, each with enough users."""
+    counts = dict(zip(labels.classes, labels.counts().tolist(), strict=True))
+    told = ", ".join(f"{name!r} has {count:,}" for name, count in counts.items())
+    if len(counts) < 2:
+        found = told or "no user has a label"
+        raise UnusableLabels(f"at least two different labels are needed to learn from: {found}")
+    if min(counts.values()) < LABELLED_AT_LEAST:
+        raise UnusableLabels(f"each label needs at least {LABELLED_AT_LEAST} users to learn from: {told}")
+
+
+def _matrix(preprocessing: Preprocessing, blocks: Sequence[Block]) -> FloatArray:
+    """Return users x inputs: readable columns as they are, all else along its axes; NaN is unknown.
+
+    Rounded to 1e-6, so that the order in which a database added up its doubles decides nothing.
+    """
+    return rounded(np.column_stack(list(drift_columns(preprocessing, blocks).values())))
+
+
+def _likeliest(probabilities: FloatArray) -> Assignment:
+    users = np.arange(probabilities.shape[0])
+    labels = probabilities.argmax(axis=1)
+    others = probabilities.copy()
+    others[users, labels] = -1.0
+    return Assignment(labels, np.full(users.size, np.nan), others.argmax(axis=1), probabilities[users, labels])
+
+
+def _calibrated_trees(X: FloatArray, y: IntArray, seed: int) -> tuple[BoostedTrees, tuple[Sigmoid, ...]]:
+    """Return trees learned from all of these users, calibrated by what trees of two thirds say of the other third."""
+    fold = _dealt(y, _FOLDS, np.random.default_rng(seed))
+    believed = np.empty((y.size, int(y.max()) + 1))
+    for number in range(_FOLDS):
+        there = fold == number
+        believed[there] = fit_boosted_trees(X[~there], y[~there], seed).probabilities(X[there])
+    return fit_boosted_trees(X, y, seed), fit_calibration(believed, y)
+
+
+def _dealt(y: IntArray, parts: int, random: np.random.Generator) -> IntArray:
+    """Deal the users of each class evenly to so many parts, by chance; return the part of each."""
+    part = np.empty(y.size, dtype=np.int64)
+    for one in np.unique(y):
+        members = random.permutation(np.flatnonzero(y == one))
+        part[members] = np.arange(members.size) % parts
+    return part
+
+
+def _learned_from(of_users: IntArray, random: np.random.Generator) -> IntArray:
+    rows = np.flatnonzero(of_users != NOBODY)
+    if rows.size <= _TRAINED_ON:
+        return rows
+    share, kept = _TRAINED_ON / rows.size, []
+    for one in np.unique(of_users[rows]):
+        members = rows[of_users[rows] == one]
+        count = min(members.size, max(_ALL_OF_A_CLASS, int(share * members.size)))
+        kept.append(random.choice(members, count, replace=False))
+    return np.sort(np.concatenate(kept))
+
+
+def _held_out(y: IntArray, when: FloatArray | None, random: np.random.Generator) -> tuple[NDArray[np.bool_], list[str]]:
+    notes = []
+    if when is not None and not np.isnan(when).any():
+        border = np.quantile(when, 1 - _HELD_OUT, method="higher")
+        newest = when >= border
+        counts = np.bincount(y[~newest], minlength=int(y.max()) + 1)
+        if counts.min() >= _LEARNED_FROM_AT_LEAST and np.unique(y[newest]).size > 1:
+            return newest, []
+        notes.append("Held-out users are drawn by chance: too few of some label are old enough to hold out the newest.")
+    elif when is not None:
+        notes.append("Held-out users are drawn by chance: labelled_at is not known of all labelled users.")
+    return _dealt(y, round(1 / _HELD_OUT), random) == 0, notes
+
+
+def _measures(
+    X: FloatArray, y: IntArray, held_out: NDArray[np.bool_], count: int, seed: int
+) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
+
+    trees, calibration = _calibrated_trees(X[~held_out], y[~held_out], seed)
+    probabilities = calibrated(trees.probabilities(X[held_out]), calibration)
+    truth, told = y[held_out], probabilities.argmax(axis=1)
+    precision, recall, f1, _ = precision_recall_fscore_support(truth, told, labels=range(count), zero_division=0)
+    by_class = []
+    for number in range(count):
+        values = {"precision": precision[number], "recall": recall[number], "f1": f1[number]}
+        is_class = truth == number
+        if 0 < is_class.sum() < is_class.size:
+            values["auc"] = roc_auc_score(is_class, probabilities[:, number])
+        by_class.append({name: float(value) for name, value in values.items()})
+    confidence = probabilities.max(axis=1)
+    metrics = {
+        "accuracy": float(accuracy_score(truth, told)),
+        **{name: float(np.mean([one[name] for one in by_class])) for name in ("precision", "recall", "f1")},
+        "auc": float(np.mean([one["auc"] for one in by_class if "auc" in one])),
+        "calibration_error": calibration_error(confidence, (told == truth).astype(np.float64)),
+        "held_out_users": float(truth.size),
+    }
+    return metrics, tuple(by_class)
+
+
+def stored_model(text: str) -> ClusterModel | SupervisedModel:
+    """Return the model of either kind that its `to_json` wrote."""
+    return (
+        SupervisedModel.from_json(text)
+        if json.loads(text).get("kind") == "supervised"
+        else ClusterModel.from_json(text)
+    )

@@ -1,0 +1,212 @@
+"""Segments learned from users whose segment is known, from the settings to the tables."""
+
+import json
+
+import pytest
+from shops import RULES, bought, new_shop, viewed
+
+from sqlseg.errors import SqlsegError
+from sqlseg.segments import boosting
+from sqlseg.settings import InvalidSettings
+from sqlseg.workflow.segmenting import RuleFailed
+
+LEARNED = """
+[segmentations.worth]
+kind = "supervised"
+inputs = ["rfm@1"]
+labels = "sql/labels/worth.sql"
+"""
+POOR = [bought(f"poor{n:02}", f"2024-03-{1 + n % 9:02} 10:00", 10 + n) for n in range(30)]
+RICH = [bought(f"rich{n:02}", f"2024-03-{1 + n % 9:02} 11:00", 1000 + n) for n in range(30)]
+EVENTS = [*POOR, *RICH]
+LATER = viewed("rich01", "2024-03-09 18:00")
+USERS = "select user_id, label from read_csv('data/labels.csv', header = true, nullstr = '')"
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch):
+    monkeypatch.setattr(boosting, "ROUNDS", 8)
+
+
+def label(shop, **other):
+    """The first 25 poor and rich are labelled, the others not; `other` labels win."""
+    labels = {f"{kind.lower()}{n:02}": kind for kind in ("Poor", "Rich") for n in range(25)} | other
+    rows = "".join(f"{user},{name}\n" for user, name in labels.items())
+    shop.write("data/labels.csv", f"user_id,label\n{rows}")
+
+
+def learning_shop(directory):
+    shop = new_shop(directory, EVENTS, RULES + LEARNED)
+    shop.write("sql/labels/worth.sql", "select user_id, label as segment_name from users\n")
+    shop.write("sql/users.sql", USERS)
+    label(shop)
+    return shop
+
+
+@pytest.fixture(scope="module")
+def refreshed(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosting, "ROUNDS", 8)
+        shop = learning_shop(tmp_path_factory.mktemp("learned") / "shop")
+        shop.refresh()
+    return shop
+
+
+@pytest.fixture
+def shop(refreshed, tmp_path):
+    return refreshed.copy(tmp_path / "shop")
+
+
+def versions(shop):
+    return [v for (v,) in shop.rows("select model_version from segments.model where segmentation = 'worth' order by 1")]
+
+
+def members(shop):
+    return dict(
+        shop.rows("select user_id, segment_name from segments.membership where segmentation = 'worth' order by 1")
+    )
+
+
+def test_everybody_is_placed_as_the_labels_teach(shop):
+    assert members(shop) == {row["user_id"]: row["user_id"][:4].capitalize() for row in EVENTS}
+    rows = shop.published(
+        "select distinct segment_id, runner_up_segment_id, distance, assignment_probability, "
+        "confidence between 0.5 and 1 from segments.membership where segmentation = 'worth' order by 1"
+    )
+    assert rows == [("worth-1", "worth-2", None, None, True), ("worth-2", "worth-1", None, None, True)]
+    assert shop.published(
+        "select kind, algorithm, segment_count from segments.segmentation where segmentation = 'worth'"
+    ) == [("supervised", "gradient_boosting", 2)]
+    metrics = dict(shop.published("select metric, value from segments.metric where segmentation = 'worth'"))
+    assert metrics["accuracy"] == metrics["auc"] == metrics["f1[worth-2]"] == 1.0
+    assert (metrics["labelled_users"], metrics["held_out_users"]) == (50.0, 14.0)
+    assert {"precision", "recall[worth-1]", "calibration_error", "mean_confidence", "rule_fidelity"} <= set(metrics)
+    assert shop.published("select count(*) from segments.reason where segmentation = 'worth'") == [(0,)]
+    assert shop.published("select count(*) from segments.rule where segmentation = 'worth'") != [(0,)]
+
+
+def test_nothing_new_changes_nothing_and_new_events_fit_nothing(shop):
+    assert shop.refresh().plan.kind == "noop"
+    shop.events(*EVENTS, LATER)
+    outcome = shop.refresh()
+    assert outcome.plan.kind == "warm" and versions(shop) == [1]
+    assert (
+        "inputs have shifted" in next(plan for plan in outcome.plan.segmentations if plan.name == "worth").reasons[-1]
+    )
+    assert shop.rows("select count(*) > 0 from segments.drift where segmentation = 'worth'") == [(True,)]
+
+
+def test_a_label_that_changed_is_learned_at_the_next_refresh(shop):
+    label(shop, rich29="Rich")
+    planned = shop.plan().plan
+    assert planned.kind == "refit"
+    outcome = shop.refresh()
+    assert outcome.plan.kind == "refit" and versions(shop) == [1, 2]
+    [(told,)] = shop.rows("select inputs from segments.model where segmentation = 'worth' and model_version = 2")
+    assert json.loads(told)["fitted_because"] == ["the labels have changed"]
+    lineage = "select from_segment_id, to_segment_id, relation, overlap from segments.lineage where model_version = 2"
+    assert shop.rows(f"{lineage} and segmentation = 'worth' order by 1") == [
+        ("worth-1", "worth-1", "kept", 1.0),
+        ("worth-2", "worth-2", "kept", 1.0),
+    ]
+    assert shop.refresh().plan.kind == "noop"
+
+
+def test_refit_never_leaves_changed_labels_alone(shop):
+    shop.settings(RULES + LEARNED + 'refit = "never"\n')
+    label(shop, rich29="Rich")
+    shop.refresh()
+    assert versions(shop) == [1]
+
+
+def test_labels_that_are_turned_around_move_everybody_because_of_the_model(shop):
+    before = dict(shop.rows("select segment_name, segment_id from segments.segment where segmentation = 'worth'"))
+    turned = {f"poor{n:02}": "Rich" for n in range(25)} | {f"rich{n:02}": "Poor" for n in range(25)}
+    label(shop, **turned)
+    shop.refresh()
+    assert members(shop)["poor29"] == "Rich" and members(shop)["rich29"] == "Poor"
+    assert (
+        dict(shop.rows("select segment_name, segment_id from segments.segment where segmentation = 'worth'")) == before
+    )
+    causes = "select cause, sum(user_count)::int from segments.transition where segmentation = 'worth' and cause <> "
+    assert shop.rows(f"{causes} 'first_seen' group by all") == [("model", 60)]
+
+
+def test_labels_by_other_sql_are_another_definition(shop):
+    shop.write(
+        "sql/labels/worth.sql",
+        "select user_id, case when spend > 500 then 'Dear' else 'Cheap' end as segment_name, timestamp '2024-01-01' "
+        "+ interval (orders) day as labelled_at from features.rfm where spend < 1025\n",
+    )
+    outcome = shop.refresh()
+    assert "labels changed" in next(plan for plan in outcome.plan.segmentations if plan.name == "worth").reasons
+    assert set(members(shop).values()) == {"Dear", "Cheap"}
+    causes = "select distinct cause from segments.transition where segmentation = 'worth' and cause <> 'first_seen'"
+    assert shop.rows(causes) == [("definition",)]
+    relations = "select relation, count(*) from segments.lineage where model_version = 2 and segmentation = 'worth'"
+    assert shop.rows(f"{relations} group by all order by all") == [("born", 2), ("retired", 2)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("select user_id, 'Same' as segment_name from users", "at least two different labels"),
+        ("select user_id, label as segment_name from users where user_id < 'rich10'", "'Rich' has 10"),
+        ("select user_id, null as segment_name from users", "no user has a label"),
+    ],
+)
+def test_too_few_labels_are_refused_at_their_key(shop, sql, told):
+    shop.write("sql/labels/worth.sql", sql)
+    with pytest.raises(InvalidSettings, match=r"sqlseg\.toml:\d+: segmentations.worth.labels: .*" + told):
+        shop.refresh()
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("select user_id, label as segment_name from users union all select 'rich01', 'Poor'", "two labels"),
+        ("select user_id, if(user_id = 'rich01', 'RICH', label) as segment_name from users", "'RICH' and 'Rich'"),
+        ("select user_id, label from users", "Return two columns"),
+        ("select user_id, label as segment_name, 'soon' as labelled_at from users", "worth.sql"),
+    ],
+)
+def test_labels_that_cannot_be_read_are_refused(shop, sql, told):
+    shop.write("sql/labels/worth.sql", sql)
+    with pytest.raises(RuleFailed) as caught:
+        shop.refresh()
+    assert told in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_an_unknown_algorithm_is_refused_at_its_line(shop):
+    shop.settings(RULES + LEARNED + 'algorithm = "kmeans"\n')
+    with pytest.raises(InvalidSettings, match=r'segmentations\.worth\.algorithm: there is no .* "gradient_boosting"'):
+        shop.refresh()
+
+
+def test_what_needs_a_formula_or_a_past_says_so(shop):
+    ran = shop.sqlseg("segments", "show", "worth", "--sql")
+    assert ran.code == 1 and "boosted trees" in ran.err
+    assert shop.rows("select count(*) from duckdb_views() where view_name = 'worth_live'") == [(0,)]
+    ran = shop.sqlseg("backtest", "--segmentation", "worth")
+    assert ran.code == 1 and "labels are those of today" in ran.err
+    ran = shop.sqlseg("segments", "explain", "rich01")
+    assert ran.code == 0 and "Rich" in ran.out
+    ran = shop.sqlseg("segments", "show", "worth")
+    assert ran.code == 0 and "supervised" in ran.out
+
+
+def test_clusters_can_become_learned_segments_and_back(shop):
+    clusters = '[segmentations.worth]\nkind = "cluster"\ninputs = ["rfm@1"]\nk = 2\n'
+    shop.settings(RULES + clusters)
+    shop.refresh()
+    assert len(set(members(shop).values())) == 2
+    shop.settings(RULES + LEARNED)
+    shop.refresh()
+    assert set(members(shop).values()) == {"Poor", "Rich"}
+    assert shop.refresh().plan.kind == "noop"
+
+
+def test_it_fits_beside_other_errors(shop):
+    shop.write("sql/labels/worth.sql", "select user_id, event_type as segment_name from events")
+    with pytest.raises(SqlsegError, match="cannot read 'events'"):
+        shop.refresh()
