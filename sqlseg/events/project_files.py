@@ -112,6 +112,15 @@ def _settings_text(name: str, proposal: Proposal | None) -> str:
     ]
     if proposal is None or proposal.has_revenue:
         parts += ["[segmentations.value]", 'kind = "rules"', 'sql = "sql/segments/value.sql"', ""]
+        parts += [
+            "# Groups by what users will do next, learned from the shop's own past: better at telling later spend than",
+            "# habits are. Wants 90 days of purchases for 30 days ahead, 210 for 90.",
+            "# [segmentations.prospects]",
+            '# kind = "cluster"',
+            '# inputs = ["forecast:behavior@1", "encoder:behavior@1"]',
+            '# weights = { "forecast:behavior@1" = 3.0 }',
+            "",
+        ]
     parts += ["[encoders.behavior]", 'device = "auto"           # auto | cpu | cuda', ""]
     return "\n".join(parts)
 
