@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlseg.engine.duckdb import Engine
-from sqlseg.workflow import steps
+from sqlseg.workflow import embedding as embedding_step
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options
 from sqlseg.workflow.refresh import refresh
@@ -47,7 +47,7 @@ def make_project(directory: Path, events: Path, threads: int, memory_limit: str 
 
 def main(events: Path, directory: Path, report: Path, threads: int, memory_limit: str | None) -> None:
     make_project(directory, events, threads, memory_limit)
-    embed, embedding = steps.embed, 0.0
+    embed, embedding = embedding_step.embed, 0.0
 
     def timed(*arguments: Any, **options: Any) -> Any:
         nonlocal embedding
@@ -56,7 +56,7 @@ def main(events: Path, directory: Path, report: Path, threads: int, memory_limit
         embedding += time.perf_counter() - started
         return result
 
-    steps.embed = timed  # a refresh counts features and embeddings as one step
+    embedding_step.embed = timed  # a refresh counts features and embeddings as one step
     clock = Clock(lambda: datetime.now(UTC).replace(tzinfo=None), time.perf_counter)
     outcome = refresh(directory, Options(), clock, Silence())
     seconds = dict(outcome.seconds)
