@@ -81,7 +81,7 @@ def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         made = call_sqlseg("init", str(shop.directory), "--events", str(Path(folder) / f"{name}.parquet"))
         assert made.code == 0, made.err
         settings = shop.directory / "sqlseg.toml"
-        text, count = re.subn(r', "encoder:behavior@1"', "", settings.read_text(encoding="utf-8"))
+        text, count = re.subn(r', "encoder:behavior@1"', "", settings.read_text(encoding="utf-8"), count=1)
         assert count == 1
         settings.write_text(text, encoding="utf-8")
     done = shop.sqlseg("refresh")
