@@ -30,7 +30,7 @@ def published_bytes(shop: Shop) -> bytes | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("when", "share"), [("cold", 0.02), ("cold", 0.3), ("cold", 0.6), ("warm", 0.02), ("warm", 0.3)]
+    ("when", "share"), [("cold", 0.02), ("cold", 0.3), ("cold", 0.6), ("warm", 0.02), ("warm", 0.3), ("warm", 0.45)]
 )
 def test_no_file_may_grow(when: str, share: float, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     stage: Stage = request.getfixturevalue(when)
