@@ -51,15 +51,19 @@ def segments_ahead(
     """Return every change of segment within `days` days in which the user does nothing, in order.
 
     `blocks` are the user's inputs now (one row). Feature views are computed anew for each day, and forecasts from them;
-    embeddings and what was bought stand still. Every day of the first sixty is looked at, then every seventh, with the
-    days before a change, so a visit to a segment of less than a week may be missed later on.
+    embeddings, what was bought and columns of text stand still. Every day of the first sixty is looked at, then every
+    seventh, with the days before a change, so a visit to a segment of less than a week may be missed later on.
     """
     inputs = {block.name for block in blocks}
     forecasts = [_Foreteller.of(warehouse, one, user_id) for one in project.forecasts if one.input in inputs]
     views = {view.ref: view for one in forecasts for view in one.forecast.views}
     views |= {name: project.registry.view("features", name) for name in inputs if ":" not in name}
-    rows = {name: _user_row(warehouse, view_block(warehouse, view), user_id) for name, view in views.items()}
-    changing = {name: view for name, view in views.items() if project.registry.uses_as_of(view)}
+    given = {block.name: block for block in blocks}
+    rows = {
+        name: given[name] if name in given else _user_row(warehouse, view_block(warehouse, view), user_id)
+        for name, view in views.items()
+    }
+    changing = {n: view for n, view in views.items() if project.registry.uses_as_of(view) and rows[n].columns}
     if not changing:
         return ()
     zone = project.settings.project.timezone

@@ -42,3 +42,23 @@ def test_users_are_divided_by_what_they_like_and_the_live_view_agrees(tmp_path):
     assert shop.refresh().plan.kind == "warm"
     after = dict(shop.rows("select user_id, segment_id from segments.membership"))
     assert after["later"] == after["user004"] and after["new"] == after["user002"]
+
+
+def test_text_stands_still_while_time_passes_for_a_user(tmp_path):
+    view = VIEW.replace(
+        "sum(price) as spend                    -- #default(0)",
+        "date_diff('day', max(local_time)::date, local_as_of()::date) as idle_days -- days since the last purchase",
+    )
+    only_text = view.replace("date_diff('day', max(local_time)::date, local_as_of()::date) as idle_days", "")
+    only_text = only_text.replace(
+        "max(category) as favourite,            -- the category",
+        "case when max(local_time) < local_as_of() - interval 5 day then 'old' else 'new' end as age -- how long ago",
+    ).replace(" -- days since the last purchase", "")
+    shop = new_shop(tmp_path / "shop", EVENTS)
+    shop.write("sql/features/likes__v1.sql", view)
+    shop.write("sql/features/ages__v1.sql", only_text)
+    shop.settings(CLUSTERS.replace('"rfm@1"', '"likes@1", "ages@1"').replace("k = 2", "k = 4"))
+    shop.refresh()
+    ran = shop.sqlseg("segments", "explain", "user010")
+    assert ran.code == 0, ran.err
+    assert "If nothing happens: " in ran.out
