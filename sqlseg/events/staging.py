@@ -156,9 +156,11 @@ def stage_events(
 def changes_since(engine: Engine, data_through: datetime) -> Changes:
     """Compare the staged events with those kept by the run before, whose newest event was at `data_through`.
 
-    Leaves the users whose past has changed in the temporary table late_users.
+    Leaves the users any of whose events changed in the temporary table touched_users, and those whose past has
+    changed in late_users.
     """
     engine.execute(sql_text("steps/events/compare.sql"))
+    engine.execute(sql_text("steps/events/touched_users.sql"))
     engine.execute(sql_text("steps/events/late_users.sql"), {"data_through": data_through})
     row = engine.row(sql_text("steps/events/changes.sql"), {"data_through": data_through})
     assert row is not None
@@ -166,13 +168,14 @@ def changes_since(engine: Engine, data_through: datetime) -> Changes:
 
 
 def all_new(engine: Engine) -> Changes:
-    """Return the changes of a first look: every staged event is new, and every user touched."""
-    row = engine.row(
-        "select count(*), count(distinct user_id) from staged_events "
+    """Return the changes of a first look: every staged event is new, and every user is in touched_users."""
+    engine.execute(sql_text("steps/events/every_user.sql"))
+    new = engine.value(
+        "select count(*) from staged_events "
         "where reason is null and rowid not in (select row_number from duplicate_events)"
     )
-    assert row is not None
-    return Changes(events_new=row[0], events_gone=0, users_touched=row[1], events_late=0)
+    touched = engine.value("select count(*) from touched_users")
+    return Changes(events_new=new, events_gone=0, users_touched=touched, events_late=0)
 
 
 def keep_events(engine: Engine, *, run_id: str, timezone: str) -> None:

@@ -17,6 +17,7 @@ from sqlseg.events.staging import (
     SourceSqlFailed,
     Staged,
     UnusableSource,
+    all_new,
     changes_since,
     drop_staged,
     keep_attributes,
@@ -361,6 +362,20 @@ def test_changes_count_events_and_users_against_the_run_before(source):
     source.stage(" union all ".join([at("ann", 1), at("ann", 2), at("ann", 9), at("eve", 3, "'pen'"), at("dan", 1)]))
     found = changes_since(source.engine, datetime(2024, 5, 3, 10))
     assert found == Changes(events_new=3, events_gone=2, users_touched=4, events_late=2)
+    assert names(source, "touched_users") == {"ann", "bob", "eve", "dan"}
+    assert names(source, "late_users") == {"bob", "eve", "dan"}
+
+
+def names(source: Source, table: str) -> set[str]:
+    rows = source.engine.rows(f"select user_id from {table}")
+    assert len(rows) == len(set(rows))
+    return {user for (user,) in rows}
+
+
+def test_at_first_every_user_is_touched(source):
+    source.stage(" union all by name ".join([GOOD, row(), row(price="5"), row(user_id="'bad'", price="-1")]))
+    assert all_new(source.engine) == Changes(events_new=3, events_gone=0, users_touched=2, events_late=0)
+    assert names(source, "touched_users") == {"good", "ann"}
 
 
 def test_nothing_is_new_in_the_same_rows(source):
