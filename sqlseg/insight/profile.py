@@ -7,7 +7,7 @@ import numpy as np
 
 from sqlseg.insight.effect import effect_against_rest, mean_interval
 from sqlseg.segments.blocks import FloatArray, IntArray
-from sqlseg.segments.preprocessing import ColumnScaling, fit_column, scaled_column
+from sqlseg.segments.scaling import ColumnScaling, fit_column, scaled_column
 
 _SCALED_ON = 200_000
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from sqlseg.segments.blocks import STEPS, Block, FloatArray
 from sqlseg.segments.model import ClusterModel
-from sqlseg.segments.preprocessing import CAP, ColumnScaling, FeatureScaling
+from sqlseg.segments.preprocessing import FeatureScaling
+from sqlseg.segments.scaling import CAP, ColumnScaling
 
 _A_STEP = 2.0 / STEPS
 

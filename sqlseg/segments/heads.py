@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sqlseg.segments.blocks import Block, FloatArray, UnusableInput, rounded
-from sqlseg.segments.preprocessing import ColumnScaling, fit_column, scaled_column
+from sqlseg.segments.scaling import ColumnScaling, fit_column, scaled_column
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression, TweedieRegressor

@@ -10,12 +10,13 @@ import numpy as np
 from sqlseg.errors import SqlsegError
 from sqlseg.segments.algorithms import FINDS_THE_NUMBER, algorithm, bridge_agreement
 from sqlseg.segments.assignment import Assignment
+from sqlseg.segments.axes import EmbeddingProjection
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
 from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Criterion, Trial, choose_k
 from sqlseg.segments.clustering import Algorithm, Clustering, one_thread
 from sqlseg.segments.content import ContentProjection
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
-from sqlseg.segments.preprocessing import EmbeddingProjection, FeatureScaling, Preprocessing, fit_preprocessing
+from sqlseg.segments.preprocessing import FeatureScaling, Preprocessing, fit_preprocessing
 from sqlseg.segments.refit import far_distance
 from sqlseg.segments.resampling import Refits, bootstrap_refits
 from sqlseg.segments.shapes import Centroids, Mixture, Representatives, Shape, concatenated

@@ -30,32 +30,13 @@ from typing import Any
 
 import numpy as np
 
+from sqlseg.segments.axes import EmbeddingProjection, fit_embedding
 from sqlseg.segments.blocks import Block, FloatArray, UnusableInput, rounded, user_count
 from sqlseg.segments.categories import Category, expanded, fit_category
 from sqlseg.segments.content import ContentProjection, fit_content
+from sqlseg.segments.scaling import ColumnScaling, fit_column, fit_level, scale_columns
 
-WINSORISED_AT = (0.01, 0.99)
-SKEWED_ABOVE = 1.0
-KNOWN_AT_LEAST = 0.01
 REPEATED_ABOVE = 0.98
-CAP = 3.0
-VARIANCE_KEPT = 0.90
-MAXIMUM_COMPONENTS = 16
-_ROWS_AT_ONCE = 16_384
-_TINY = 1e-9
-
-
-@dataclass(frozen=True)
-class ColumnScaling:
-    """The frozen parameters of one readable column."""
-
-    name: str
-    median: float
-    low: float
-    high: float
-    log: bool
-    mean: float
-    std: float
 
 
 @dataclass(frozen=True)
@@ -64,17 +45,6 @@ class FeatureScaling:
 
     name: str
     columns: tuple[ColumnScaling, ...]
-    scale: float
-
-
-@dataclass(frozen=True)
-class EmbeddingProjection:
-    """The frozen parameters of an embedding: `components` is axes x dimensions, `variance_kept` their share."""
-
-    name: str
-    center: tuple[float, ...]
-    components: tuple[tuple[float, ...], ...]
-    variance_kept: float
     scale: float
 
 
@@ -140,7 +110,7 @@ class Preprocessing:
             elif isinstance(fitted, FeatureScaling):
                 last = first + len(fitted.columns)
                 where = _positions(fitted, given[fitted.name].columns)
-                _scale_columns(values, where, fitted.columns, fitted.scale, out=result[:, first:last])
+                scale_columns(values, where, fitted.columns, fitted.scale, out=result[:, first:last])
             else:
                 last = first + len(fitted.components)
                 if values.shape[1] != len(fitted.center):
@@ -181,12 +151,13 @@ class Preprocessing:
 def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | None = None) -> Preprocessing:
     """Return the parameters that these users give; `weights` by block name stand for 1 where they are left out.
 
-    >>> from sqlseg.segments.blocks import feature_block
-    >>> fitted = fit_preprocessing([feature_block("rfm@1", ["rfm__orders", "rfm__same"], [[1, 5], [2, 5], [3, 5]])])
-    >>> fitted.inputs
-    ('rfm__orders',)
-    >>> fitted.dropped[0].reason
-    'the same for every user'
+        >>> from sqlseg.segments.axes import EmbeddingProjection, fit_embedding
+    from sqlseg.segments.blocks import feature_block
+        >>> fitted = fit_preprocessing([feature_block("rfm@1", ["rfm__orders", "rfm__same"], [[1, 5], [2, 5], [3, 5]])])
+        >>> fitted.inputs
+        ('rfm__orders',)
+        >>> fitted.dropped[0].reason
+        'the same for every user'
     """
     user_count(blocks)
     weight_of = _weights(blocks, weights or {})
@@ -211,13 +182,13 @@ def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | No
             if category is None:
                 scaling = fit_column(name, block.values[:, position])
             else:
-                scaling = _fit_level(name, block.values[:, position], len(category.names))
+                scaling = fit_level(name, block.values[:, position], len(category.names))
             if isinstance(scaling, str):
                 dropped.append(Dropped(block.name, name, scaling))
             else:
                 columns.append(scaling)
         z = np.empty((block.user_count, len(columns)))
-        _scale_columns(block.values, [block.columns.index(c.name) for c in columns], columns, 1.0, out=z)
+        scale_columns(block.values, [block.columns.index(c.name) for c in columns], columns, 1.0, out=z)
         unique: list[int] = []
         for position, (column, repeats) in enumerate(zip(columns, _repeats(kept_names, kept, columns, z), strict=True)):
             if repeats:
@@ -233,26 +204,6 @@ def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | No
     return Preprocessing(tuple(fitted), tuple(dropped), categories)
 
 
-def fit_column(name: str, values: FloatArray) -> ColumnScaling | str:
-    """Return the scaling of one column, or the reason why it is of no use."""
-    known = values[~np.isnan(values)]
-    if known.size == 0:
-        return "missing for every user"
-    if known.size < KNOWN_AT_LEAST * values.size:
-        return f"missing for {1 - known.size / values.size:.1%} of users"
-    low, median, high = (float(q) for q in np.quantile(known, [WINSORISED_AT[0], 0.5, WINSORISED_AT[1]]))
-    x = np.clip(np.where(np.isnan(values), median, values), low, high)
-    if _is_constant(x):
-        # Imputed users count: a column known for few, all alike, tells nobody apart either.
-        return "the same for every user" if known.min() == known.max() else "the same for all but 1% of users"
-    log = False
-    if known.min() >= 0 and (skew := _skewness(x)) > SKEWED_ABOVE:
-        log = abs(_skewness(np.log1p(x))) < skew
-    if log:
-        x = np.log1p(x)
-    return ColumnScaling(name, median, low, high, log, float(x.mean()), float(x.std()))
-
-
 def _fit_categories(blocks: Sequence[Block]) -> tuple[tuple[Category, ...], list[Dropped]]:
     categories: list[Category] = []
     dropped: list[Dropped] = []
@@ -266,45 +217,12 @@ def _fit_categories(blocks: Sequence[Block]) -> tuple[tuple[Category, ...], list
     return tuple(categories), dropped
 
 
-def _fit_level(name: str, values: FloatArray, levels: int) -> ColumnScaling | str:
-    """Return the scaling of a column of 0 and 1, such that all levels of a category weigh as one column."""
-    if _is_constant(values):
-        return "the same for every user"
-    return ColumnScaling(name, 0.0, 0.0, 1.0, False, float(values.mean()), float(values.std() * np.sqrt(levels)))
-
-
-def scaled_column(values: FloatArray, scaling: ColumnScaling) -> FloatArray:
-    """Return one column in robust standard units: imputed, winsorised, logged where skewed, capped; mean about 0."""
-    out = np.empty((values.shape[0], 1))
-    _scale_columns(values.reshape(-1, 1), [0], [scaling], 1.0, out=out)
-    return out[:, 0]
-
-
-def _scale_columns(
-    values: FloatArray, where: Sequence[int], columns: Sequence[ColumnScaling], scale: float, *, out: FloatArray
-) -> None:
-    median, low, high, mean, std = (
-        np.array([getattr(column, part) for column in columns], dtype=np.float64)
-        for part in ("median", "low", "high", "mean", "std")
-    )
-    logged = [position for position, column in enumerate(columns) if column.log]
-    for start in range(0, values.shape[0], _ROWS_AT_ONCE):
-        x = values[start : start + _ROWS_AT_ONCE][:, list(where)]
-        np.copyto(x, median, where=np.isnan(x))
-        np.clip(x, low, high, out=x)
-        if logged:
-            x[:, logged] = np.log1p(x[:, logged])
-        x -= mean
-        x /= std
-        np.clip(x, -CAP, CAP, out=x)
-        x *= scale
-        out[start : start + _ROWS_AT_ONCE] = x
-
-
 def _fit_axes(block: Block, weight: float) -> EmbeddingProjection | ContentProjection | Dropped:
-    if block.kind == "embedding":
-        return _fit_embedding(block, weight)
-    projection = fit_content(block.name, block.terms, block.values, weight)
+    projection = (
+        fit_embedding(block.name, block.values, weight)
+        if block.kind == "embedding"
+        else fit_content(block.name, block.terms, block.values, weight)
+    )
     return Dropped(block.name, block.name, projection) if isinstance(projection, str) else projection
 
 
@@ -312,33 +230,6 @@ def _content_from_dict(block: Mapping[str, Any]) -> ContentProjection:
     lists = {name: tuple(block[name]) for name in ("terms", "idf", "center")}
     components = tuple(tuple(axis) for axis in block["components"])
     return ContentProjection(**{**block, **lists, "components": components})
-
-
-def _fit_embedding(block: Block, weight: float) -> EmbeddingProjection | Dropped:
-    values = block.values[~np.isnan(block.values).all(axis=1)] if block.values.shape[1] else block.values
-    if values.shape[0] == 0 or values.shape[1] == 0:
-        return Dropped(block.name, block.name, "missing for every user")
-    center = values.mean(axis=0)
-    centered = values - center
-    # Divided by all users: those without an embedding sit at the centre and count.
-    variances, axes = np.linalg.eigh(centered.T @ centered / block.user_count)
-    variances, axes = variances[::-1].clip(min=0.0), axes[:, ::-1].T
-    total = float(variances.sum())
-    if total <= _TINY**2:
-        return Dropped(block.name, block.name, "the same for every user")
-    enough = int(np.searchsorted(np.cumsum(variances) / total, VARIANCE_KEPT - _TINY)) + 1
-    count = min(enough, MAXIMUM_COMPONENTS)
-    # An axis has no direction of its own: its largest loading is made positive, so that refits agree.
-    axes = axes[:count]
-    axes *= np.sign(axes[np.arange(count), np.abs(axes).argmax(axis=1)])[:, None]
-    kept = float(variances[:count].sum())
-    return EmbeddingProjection(
-        name=block.name,
-        center=tuple(center.tolist()),
-        components=tuple(tuple(axis) for axis in axes.tolist()),
-        variance_kept=kept / total,
-        scale=float(np.sqrt(weight / kept)),
-    )
 
 
 def _repeats(
@@ -387,13 +278,3 @@ def _weights(blocks: Sequence[Block], weights: Mapping[str, float]) -> dict[str,
 def _known(values: FloatArray) -> FloatArray:
     np.copyto(values, 0.0, where=np.isnan(values))
     return values
-
-
-def _is_constant(x: FloatArray) -> bool:
-    return bool(x.max() - x.min() <= _TINY * max(1.0, abs(float(x.mean()))))
-
-
-def _skewness(x: FloatArray) -> float:
-    centered = x - x.mean()
-    std = float(np.sqrt(np.mean(centered**2)))
-    return 0.0 if std == 0 else float(np.mean(centered * centered * centered)) / std**3

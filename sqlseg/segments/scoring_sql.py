@@ -22,7 +22,8 @@ from sqlseg.errors import SqlsegError
 from sqlseg.segments.blocks import STEPS, FloatArray
 from sqlseg.segments.categories import Category
 from sqlseg.segments.model import ClusterModel
-from sqlseg.segments.preprocessing import CAP, ColumnScaling, FeatureScaling
+from sqlseg.segments.preprocessing import FeatureScaling
+from sqlseg.segments.scaling import CAP, ColumnScaling
 from sqlseg.segments.shapes import Centroids, Mixture
 
 Dialect = Literal["duckdb", "postgres", "spark", "bigquery", "snowflake"]

@@ -3,15 +3,10 @@ import json
 import numpy as np
 import pytest
 
+from sqlseg.segments.axes import EmbeddingProjection
 from sqlseg.segments.blocks import UnusableInput, embedding_block, feature_block, user_count
-from sqlseg.segments.preprocessing import (
-    CAP,
-    EmbeddingProjection,
-    FeatureScaling,
-    Preprocessing,
-    fit_column,
-    fit_preprocessing,
-)
+from sqlseg.segments.preprocessing import FeatureScaling, Preprocessing, fit_preprocessing
+from sqlseg.segments.scaling import CAP, fit_column
 
 
 def columns(**values):

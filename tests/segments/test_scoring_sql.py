@@ -8,7 +8,8 @@ import pytest
 
 from sqlseg.segments.blocks import embedding_block, feature_block
 from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model
-from sqlseg.segments.preprocessing import ColumnScaling, FeatureScaling, Preprocessing
+from sqlseg.segments.preprocessing import FeatureScaling, Preprocessing
+from sqlseg.segments.scaling import ColumnScaling
 from sqlseg.segments.scoring_sql import DIALECTS, CannotCompile, InputTable, scoring_query, scoring_sql
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "scoring"

@@ -1,0 +1,50 @@
+"""Turns an embedding onto its principal axes: as many as keep 90% of the variance, 16 at most."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqlseg.segments.blocks import FloatArray
+
+VARIANCE_KEPT = 0.90
+MAXIMUM_COMPONENTS = 16
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class EmbeddingProjection:
+    """The frozen parameters of an embedding: `components` is axes x dimensions, `variance_kept` their share."""
+
+    name: str
+    center: tuple[float, ...]
+    components: tuple[tuple[float, ...], ...]
+    variance_kept: float
+    scale: float
+
+
+def fit_embedding(name: str, vectors: FloatArray, weight: float) -> EmbeddingProjection | str:
+    """Return the projection that these users give (users x dimensions, NaN for one without), or why it is of no use."""
+    values = vectors[~np.isnan(vectors).all(axis=1)] if vectors.shape[1] else vectors
+    if values.shape[0] == 0 or values.shape[1] == 0:
+        return "missing for every user"
+    center = values.mean(axis=0)
+    centered = values - center
+    # Divided by all users: those without an embedding sit at the centre and count.
+    variances, axes = np.linalg.eigh(centered.T @ centered / len(vectors))
+    variances, axes = variances[::-1].clip(min=0.0), axes[:, ::-1].T
+    total = float(variances.sum())
+    if total <= _TINY**2:
+        return "the same for every user"
+    enough = int(np.searchsorted(np.cumsum(variances) / total, VARIANCE_KEPT - _TINY)) + 1
+    count = min(enough, MAXIMUM_COMPONENTS)
+    # An axis has no direction of its own: its largest loading is made positive, so that refits agree.
+    axes = axes[:count]
+    axes *= np.sign(axes[np.arange(count), np.abs(axes).argmax(axis=1)])[:, None]
+    kept = float(variances[:count].sum())
+    return EmbeddingProjection(
+        name=name,
+        center=tuple(center.tolist()),
+        components=tuple(tuple(axis) for axis in axes.tolist()),
+        variance_kept=kept / total,
+        scale=float(np.sqrt(weight / kept)),
+    )
