@@ -1,5 +1,7 @@
 """`sqlseg plan` and `sqlseg refresh`."""
 
+import signal
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +11,9 @@ from sqlseg.cli.console import (
     JsonOption,
     ProjectOption,
     Terminal,
+    print_error,
     print_json,
+    print_json_line,
     print_table,
     printable,
     stderr,
@@ -17,8 +21,11 @@ from sqlseg.cli.console import (
     system_clock,
 )
 from sqlseg.cli.overview import print_overview
+from sqlseg.settings import load_settings
 from sqlseg.workflow import refresh as workflow
+from sqlseg.workflow.monitoring import Monitor
 from sqlseg.workflow.outcome import Options, Outcome
+from sqlseg.workflow.watching import Round, Tally, watch
 
 Refit = Literal["drift", "always", "never"]
 AsOfOption = Annotated[
@@ -33,6 +40,15 @@ RefitOption = Annotated[
 OneOption = Annotated[str | None, typer.Option("--segmentation", metavar="NAME", help="This segmentation only.")]
 FullOption = Annotated[bool, typer.Option("--full", help="Compute everything, also where nothing seems new.")]
 GpuOption = Annotated[bool, typer.Option("--require-gpu", help="Fail where the encoder cannot run on CUDA.")]
+WatchOption = Annotated[
+    float | None,
+    typer.Option(
+        "--watch",
+        metavar="SECONDS",
+        min=1,
+        help="Refresh every so many seconds until stopped, with the models there are.",
+    ),
+]
 
 _ACTIONS = {"fit": "find segments anew", "assign": "place users with the model in use", "rules": "run the rule"}
 
@@ -74,9 +90,15 @@ def refresh(
     segmentation: OneOption = None,
     full: FullOption = False,
     require_gpu: GpuOption = False,
+    watch: WatchOption = None,
     json: JsonOption = False,
 ) -> None:
     """Bring features, embeddings and segments up to date, and publish them."""
+    if watch is not None:
+        if as_of is not None or full or refit not in (None, "never"):
+            raise typer.BadParameter("goes with none of --as-of, --full and --refit: it takes what is new as it comes.")
+        _watch(project, Options(None, "never", segmentation, False, require_gpu), watch, json=json)
+        return
     options = Options(as_of, refit, segmentation, full, require_gpu)
     outcome = workflow.refresh(project, options, system_clock(), Terminal())
     if json:
@@ -85,6 +107,57 @@ def refresh(
     print_outcome(outcome)
     if outcome.published is not None:
         print_overview(outcome.published)
+
+
+def _watch(project: Path, options: Options, every: float, *, json: bool) -> None:
+    narrator = Terminal()
+    monitor = Monitor.of(load_settings(project), narrator)
+    tell = _round_as_json if json else _print_round
+
+    def hear(one: Round, tally: Tally) -> None:
+        tell(one)
+        monitor.hear(one, tally)
+
+    # What a service manager sends to stop a program: the same as Ctrl-C, a round under way is undone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tally = watch(project, options, system_clock(), narrator, every=every, wait=time.sleep, tell=hear)
+    stderr.print(
+        f"Stopped. Rounds: {tally.done + tally.noop + tally.failed:,}, of which {tally.done:,} with something new, "
+        f"{tally.noop:,} without, {tally.failed:,} failed.",
+        soft_wrap=True,
+    )
+
+
+def _print_round(one: Round) -> None:
+    at = f"{one.finished_at:%Y-%m-%d %H:%M:%S}"
+    if one.error is not None:
+        stderr.print(f"{at} UTC: round {one.number} failed; the next one is in {one.pause:,.0f} s.")
+        print_error(one.error)
+        return
+    outcome = one.outcome
+    if outcome is None or (outcome.plan.kind == "noop" and outcome.published is None):
+        return
+    moves = [move for move in outcome.moves if move.cause != "first_seen"]
+    told = [
+        f"{outcome.plan.changes.events_new:,} new events",
+        f"{sum(move.user_count for move in moves):,} users moved",
+        f"published in {one.seconds:.1f} s",
+    ]
+    stdout().print(f"{at} UTC: {', '.join(told)}.", soft_wrap=True)
+    for move in moves[:5]:
+        way = f"{move.from_segment or '(none)'} -> {move.to_segment or '(gone)'}"
+        line = printable(f"  {move.user_count:,} {move.segmentation}: {way} ({move.cause})")
+        stdout().print(line, markup=False, soft_wrap=True)
+    if len(moves) > 5:
+        stdout().print(f"  ... and {len(moves) - 5} smaller moves; see segments.transition.")
+
+
+def _round_as_json(one: Round) -> None:
+    said = {"round": one.number, "at": one.finished_at, "round_seconds": round(one.seconds, 3)}
+    if one.error is not None:
+        print_json_line({**said, "status": "failed", "error": one.error.message, "next_in_seconds": one.pause})
+    elif one.outcome is not None:
+        print_json_line({**said, "status": "done", **_summary(one.outcome)})
 
 
 def print_outcome(outcome: Outcome) -> None:

@@ -200,6 +200,15 @@ class SentimentSettings(Section):
     pleased_from: Annotated[float, Field(allow_inf_nan=False)] = 4.0
 
 
+class MonitoringSettings(Section):
+    """`[monitoring]`: what `refresh --watch` tells other programs."""
+
+    metrics: Annotated[Path | None, BeforeValidator(values.file_to_write)] = None
+    webhook: Annotated[str | None, PlainValidator(values.web_address)] = None
+    """http or https, or `$NAME` for the environment variable that holds it."""
+    stale_minutes: Count | None = None
+
+
 Segmentation = ClusterSegmentation | RulesSegmentation | SupervisedSegmentation
 SegmentationName = Annotated[str, AfterValidator(values.segmentation_name)]
 SourceName = Annotated[str, AfterValidator(values.source_name)]
@@ -222,6 +231,7 @@ class Settings(Section):
     content: ContentSettings
     forecasts: ForecastsSettings
     sentiment: SentimentSettings
+    monitoring: MonitoringSettings
 
     _directory: Path = PrivateAttr()
     _lines: Mapping[KeyPath, int] = PrivateAttr()

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, cast
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import ValidationInfo
@@ -278,6 +279,22 @@ def published_views(value: object) -> Literal["all"] | tuple[InputRef, ...]:
     if not isinstance(value, list) or any(ref.kind != "features" for ref in refs):
         raise ValueError(f'must be "all" or a list of feature views such as ["rfm@1"], got {value!r}')
     return refs
+
+
+def web_address(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"\$[A-Za-z_][A-Za-z0-9_]*", value):
+        return value
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        usable = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable or not isinstance(value, str):
+        raise ValueError(
+            'must be an address such as "https://example.com/hook", or "$NAME" for the environment variable that holds '
+            f"one, got {value!r}"
+        )
+    return value
 
 
 def text(value: object) -> str:

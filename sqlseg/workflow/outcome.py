@@ -1,8 +1,10 @@
 """What a refresh is asked for, and what came of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlseg.segments.refit import Evidence
 from sqlseg.workflow.plan import Plan, Refit
 
 
@@ -42,3 +44,5 @@ class Outcome:
     published: Path | None
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    """What was measured of users against the model that placed them, by segmentation; nothing where one was fitted."""

@@ -287,6 +287,11 @@ def _carry_out(
         moves,
         None,
         stopwatch.seconds,
+        evidence={
+            name: placed.evidence
+            for name, placed in work.placed.items()
+            if placed.evidence is not None and name not in drifted
+        },
     )
 
 

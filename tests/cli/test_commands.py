@@ -7,7 +7,7 @@ import json
 import click
 import pytest
 import typer
-from shops import bought, call_sqlseg, viewed
+from shops import bought, call_sqlseg, new_shop, viewed
 
 from sqlseg import __version__
 from sqlseg.cli.main import app
@@ -235,3 +235,40 @@ def test_doctor_finds_a_failed_refresh_and_a_damaged_file(shop, tmp_path):
     found = {one["what"]: one for one in json.loads(ran.out)}
     assert "boom" in found["warehouse"]["found"] and found["warehouse"]["fine"] is False
     assert found["published file"]["fine"] is False
+
+
+@pytest.fixture
+def small_shop(tmp_path):
+    return new_shop(tmp_path / "shop", [bought("anna", "2025-01-01T10:00", 20.0), viewed("ben", "2025-01-02T10:00")])
+
+
+@pytest.mark.parametrize("wrong", [("--full",), ("--as-of", "2025-01-01"), ("--refit", "always")])
+def test_a_watch_takes_what_comes_and_no_orders_beside(small_shop, wrong):
+    ran = small_shop.sqlseg("refresh", "--watch", "60", *wrong)
+    assert ran.code == 2
+    assert "--as-of" in ran.err
+    assert ran.out == ""
+
+
+def test_a_watch_tells_of_its_rounds_until_it_is_stopped(small_shop, monkeypatch):
+    def stopped(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", stopped)
+    monkeypatch.setattr("signal.signal", lambda *arguments: None)  # of the process that runs the tests
+    small_shop.write("sql/events.sql", "select * from read_parquet('data/events.parquet') where event_type <> 'view'")
+    told = small_shop.sqlseg("refresh", "--watch", "60", "--json")
+    assert told.code == 0
+    (line,) = told.out.splitlines()
+    assert json.loads(line)["round"] == 1
+    assert json.loads(line)["status"] == "done"
+    assert "Stopped. Rounds: 1" in told.err
+    small_shop.write("sql/events.sql", "select * from read_parquet('data/events.parquet')")
+    told = small_shop.sqlseg("refresh", "--watch", "60")
+    assert told.code == 0
+    assert "new events" in told.out
+    (small_shop.directory / "data" / "events.parquet").rename(small_shop.directory / "data" / "away.parquet")
+    told = small_shop.sqlseg("refresh", "--watch", "60")
+    assert told.code == 0
+    assert "round 1 failed; the next one is in 120 s" in told.err
+    assert "events.parquet" in told.err

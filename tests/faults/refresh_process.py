@@ -59,10 +59,10 @@ class Shop:
     def published(self) -> Path:
         return load_settings(self.directory).warehouse.published
 
-    def start(self, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Begin a refresh, and do not wait for it."""
         return subprocess.Popen(
-            [*COMMAND, "refresh", "--project", str(self.directory)],
+            [*COMMAND, "refresh", "--project", str(self.directory), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

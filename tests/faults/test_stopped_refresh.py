@@ -86,3 +86,32 @@ def test_ctrl_c_at_any_moment(when: str, percent: int, request: pytest.FixtureRe
             assert (shop.published.read_bytes() if shop.published.exists() else None) == before
     shop.refresh_here()
     stage.assert_finished(shop)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_watch_ends_cleanly_between_rounds(new_shop: Shop, tmp_path: Path, number: signal.Signals) -> None:
+    shop = new_shop.copy(tmp_path / "shop")
+    process = shop.start("--watch", "600")
+    assert wait_for(shop.published.exists, process)
+    assert process.stdout is not None
+    assert "new events" in process.stdout.readline()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, (out, err)
+    assert "Stopped. Rounds: 1, of which 1 with something new" in err
+    assert "Traceback" not in err
+
+
+def test_a_watch_ends_cleanly_within_a_round_and_undoes_it(new_shop: Shop, tmp_path: Path) -> None:
+    shop = new_shop.copy(tmp_path / "shop")
+    shop.slow_down(10**12)
+    process = shop.start("--watch", "1")
+    log = shop.warehouse.with_name(shop.warehouse.name + ".wal")
+    assert wait_for(log.exists, process)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, (out, err)
+    assert "as they were" in err
+    assert "Traceback" not in err
+    assert not shop.published.exists()

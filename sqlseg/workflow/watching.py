@@ -1,0 +1,134 @@
+"""Refreshes a project again and again, and keeps account of how that goes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from sqlseg.errors import SqlsegError
+from sqlseg.workflow.narration import Clock, Narrator
+from sqlseg.workflow.outcome import Options, Outcome
+from sqlseg.workflow.project import open_project
+from sqlseg.workflow.refresh import Interrupted, refresh
+
+LONGEST_PAUSE = 900.0
+"""Seconds between two tries at most while rounds fail, unless the rounds themselves are farther apart."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One refresh among many; `outcome` or `error` is set. `seconds` it took, and will pass before the next one."""
+
+    number: int
+    finished_at: datetime
+    seconds: float
+    outcome: Outcome | None
+    error: SqlsegError | None
+    failures_in_a_row: int
+    pause: float
+
+
+@dataclass
+class Tally:
+    """What has come of all rounds so far; the last of each kind is None until there is one."""
+
+    done: int = 0
+    noop: int = 0
+    failed: int = 0
+    events_new: int = 0
+    users_moved: int = 0
+    last: Round | None = None
+    last_success: Round | None = None
+    last_change: Outcome | None = None
+    data_through: datetime | None = None
+
+    def add(self, one: Round) -> None:
+        """Count a round in."""
+        self.last = one
+        if one.outcome is None:
+            self.failed += 1
+            return
+        self.last_success = one
+        self.data_through = one.outcome.plan.data_through
+        if one.outcome.plan.kind == "noop":
+            self.noop += 1
+            return
+        self.done += 1
+        self.events_new += one.outcome.plan.changes.events_new
+        self.users_moved += one.outcome.users_moved
+        self.last_change = one.outcome
+
+
+@dataclass
+class _TellsOnce:
+    """A narrator that does not repeat in a later round what it has told."""
+
+    narrator: Narrator
+    told: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        with self.narrator.step(title):
+            yield
+
+    def progress(self, done: int, total: int) -> None:
+        self.narrator.progress(done, total)
+
+    def note(self, text: str) -> None:
+        if text not in self.told:
+            self.told.add(text)
+            self.narrator.note(text)
+
+
+def pause_after(every: float, seconds: float, failures_in_a_row: int) -> float:
+    """Return the seconds to wait: rounds begin `every` seconds apart, twice as far after each failure in a row.
+
+    >>> pause_after(60, 15, 0), pause_after(60, 75, 0), pause_after(60, 1, 2), pause_after(60, 1, 20)
+    (45.0, 0.0, 240.0, 900.0)
+    """
+    if failures_in_a_row == 0:
+        return max(0.0, float(every) - seconds)
+    return max(float(every), min(LONGEST_PAUSE, every * 2.0 ** min(failures_in_a_row, 30)))
+
+
+def watch(
+    directory: Path,
+    options: Options,
+    clock: Clock,
+    narrator: Narrator,
+    *,
+    every: float,
+    wait: Callable[[float], None],
+    tell: Callable[[Round, Tally], None],
+) -> Tally:
+    """Refresh every so many seconds until interrupted, and tell of each round; return what came of all.
+
+    A round that fails leaves the last published file in place, and the next one comes later the more have failed in a
+    row. A project that cannot be opened at the start is an error: nobody wants to wait for that. KeyboardInterrupt ends
+    it; a round under way is undone. Raises SqlsegError.
+    """
+    open_project(directory)
+    tally, once, failures = Tally(), _TellsOnce(narrator), 0
+    try:
+        while True:
+            started = clock.seconds()
+            outcome, error = None, None
+            try:
+                outcome = refresh(directory, options, clock, once)
+                failures = 0
+            except Interrupted as stopped:
+                narrator.note(stopped.message)
+                return tally
+            except SqlsegError as problem:
+                error = problem
+                failures += 1
+            seconds = clock.seconds() - started
+            pause = pause_after(every, seconds, failures)
+            number = tally.done + tally.noop + tally.failed + 1
+            one = Round(number, clock.now(), seconds, outcome, error, failures, pause)
+            tally.add(one)
+            tell(one, tally)
+            wait(pause)
+    except KeyboardInterrupt:
+        return tally
