@@ -51,9 +51,18 @@ def main(events: Path, directory: Path, report: Path, threads: int, memory_limit
 
     def timed(*arguments: Any, **options: Any) -> Any:
         nonlocal embedding
+        meanwhile, elsewhere = options.pop("meanwhile", None), 0.0
+
+        def timed_meanwhile() -> None:
+            nonlocal elsewhere
+            started = time.perf_counter()
+            if meanwhile is not None:
+                meanwhile()
+            elsewhere = time.perf_counter() - started
+
         started = time.perf_counter()
-        result = embed(*arguments, **options)
-        embedding += time.perf_counter() - started
+        result = embed(*arguments, **options, meanwhile=timed_meanwhile)
+        embedding += time.perf_counter() - started - elsewhere
         return result
 
     embedding_step.embed = timed  # a refresh counts features and embeddings as one step

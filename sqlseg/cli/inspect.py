@@ -27,8 +27,7 @@ def query(
     """Run a SELECT on the published file."""
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
-    name = sql if _is_file(sql) else "the query"
-    table = run_query(load_settings(project), _text(sql), name=name, base=Path.cwd())
+    table = run_query(load_settings(project).warehouse.published, _text(sql))
     if json:
         print_json(table.to_pylist())
     elif as_csv:
@@ -39,12 +38,8 @@ def query(
         print_table(None, table.column_names, [tuple(row.values()) for row in table.to_pylist()])
 
 
-def _is_file(sql: str) -> bool:
-    return sql.strip().lower().endswith(".sql")
-
-
 def _text(sql: str) -> str:
-    if not _is_file(sql):
+    if not sql.strip().lower().endswith(".sql"):
         return sql
     try:
         return Path(sql).read_text(encoding="utf-8")

@@ -1,10 +1,11 @@
 """Keeps the table of embeddings up to date: only users whose tokens changed are encoded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
 
 SLICE_USERS = 35_000
-"""Users whose tokens are in memory at a time; 64 tokens of 28 figures each make 250 MB."""
+"""Users whose tokens are read at a time; 64 tokens of 28 figures each make 250 MB, of which there are two at most."""
 
 _COMMENTS = {
     "user_id": "The user.",
@@ -74,6 +75,9 @@ class Database(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """Keep all or nothing."""
 
+    def beside(self) -> AbstractContextManager[Self]:
+        """Give another connection for as long as the block runs, for statements on a thread of their own."""
+
 
 @dataclass(frozen=True)
 class EmbedResult:
@@ -97,6 +101,7 @@ def embed(
     device: Device = "auto",
     threads: int = 1,
     slice_users: int = SLICE_USERS,
+    meanwhile: Callable[[], None] | None = None,
 ) -> EmbedResult:
     """Bring `embeddings.<encoder>_v<k>` up to date for the users of `users_relation`.
 
@@ -104,6 +109,9 @@ def embed(
     of the manifest. A user without tokens has no row. With `everyone`, whoever is not among the users loses the
     row; without, they keep it (a refresh that looks only at the users it must). The caller may hold a transaction;
     a broken run leaves rows that are right but not complete.
+
+    The encoder works on one slice of users while the database reads the next. `meanwhile` is other work for the
+    database, done while the last slice is being encoded.
 
     Raises SequenceMismatch, DamagedEncoder, DeviceUnavailable or EncoderNotRunnable.
     """
@@ -119,18 +127,39 @@ def embed(
     _make_table(engine, encoder, table)
     engine.execute(f"create or replace temp view embed_known as select * from {table}")
     embedded = removed = 0
-    with encoding_function(engine, session, threads) as encode:
+
+    def write(place: Mapping[str, Any], encoding: Future[pa.Table]) -> None:
+        nonlocal embedded, removed
+        # Held as Arrow: a temporary table of a transaction stays in memory until its end, even when replaced.
+        rows = encoding.result()
+        embedded += len(rows) - rows["embedding"].null_count
+        with engine.registered("embed_rows", rows):
+            changed = "select user_id from embed_rows where embedding is not null"
+            engine.execute(f"delete from {table} where user_id in ({changed})")
+            engine.execute(f"insert into {table} {sql_text('steps/embed/changed_rows.sql')}", known)
+            gone = f"user_id in ({sql_text('steps/embed/users_without_tokens.sql')})"
+            removed += _delete(engine, table, gone, place)
+
+    with (
+        engine.beside() as beside,
+        encoding_function(beside, session, threads) as encode,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed") as worker,
+    ):
+        under_way: tuple[Mapping[str, Any], Future[pa.Table]] | None = None
         for first_user, last_user in slices:
             place = {"first_user": first_user, "last_user": last_user}
-            # Held as Arrow: a temporary table of a transaction stays in memory until its end, even when replaced.
-            rows = _encoded_slice(engine, encode, {**place, "model_sha256": encoder.manifest.sha256})
-            embedded += len(rows) - rows["embedding"].null_count
-            with engine.registered("embed_rows", rows):
-                changed = "select user_id from embed_rows where embedding is not null"
-                engine.execute(f"delete from {table} where user_id in ({changed})")
-                engine.execute(f"insert into {table} {sql_text('steps/embed/changed_rows.sql')}", known)
-                gone = f"user_id in ({sql_text('steps/embed/users_without_tokens.sql')})"
-                removed += _delete(engine, table, gone, place)
+            tokens = engine.table(
+                sql_text("steps/embed/token_slice.sql"), {**place, "model_sha256": encoder.manifest.sha256}
+            )
+            encoding = worker.submit(_encoded_slice, beside, encode, tokens)
+            del tokens
+            if under_way is not None:
+                write(*under_way)
+            under_way = place, encoding
+        if meanwhile is not None:
+            meanwhile()
+        if under_way is not None:
+            write(*under_way)
     if everyone:
         removed += _delete(engine, table, "user_id not in (select user_id from embed_users)", None)
     engine.execute("drop view embed_known; drop view embed_sequence; drop view embed_users")
@@ -138,16 +167,16 @@ def embed(
     return EmbedResult(encoder.ref, total, embedded, removed, session.provider)
 
 
-def _encoded_slice(engine: Database, encode: TokenEncoder, place: Mapping[str, Any]) -> pa.Table:
+def _encoded_slice(beside: Database, encode: TokenEncoder, tokens: pa.Table) -> pa.Table:
     """Return user_id, embedding (NULL where the one that is there still holds) and input_hash of a slice of users.
 
     On a CPU the encoder is called by the database, with 2,048 users at most; a GPU gets the slice as a whole.
     """
-    tokens = sql_text("steps/embed/token_slice.sql")
     if not encode.session.on_gpu:
-        return engine.table(f"with token_slice as (\n{tokens}\n)\n{sql_text('steps/embed/encode_slice.sql')}", place)
-    rows = engine.table(tokens, place)
-    return pa.table({"user_id": rows["user_id"], "embedding": encode(rows["tokens"]), "input_hash": rows["input_hash"]})
+        with beside.registered("token_slice", tokens):
+            return beside.table(sql_text("steps/embed/encode_slice.sql"))
+    embeddings = encode(tokens["tokens"])
+    return pa.table({"user_id": tokens["user_id"], "embedding": embeddings, "input_hash": tokens["input_hash"]})
 
 
 def _bind(engine: Database, encoder: Encoder, sequence_relation: str, users_relation: str) -> None:

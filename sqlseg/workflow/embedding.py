@@ -1,5 +1,7 @@
 """Brings the embeddings of a refresh up to date."""
 
+from collections.abc import Callable
+
 from sqlseg.encoders.embedding import embed
 from sqlseg.encoders.manifest import Encoder
 from sqlseg.features.binding import bound_sql
@@ -8,10 +10,13 @@ from sqlseg.workflow.materialise import Moment
 from sqlseg.workflow.work import Work
 
 
-def embed_users(work: Work, encoder: Encoder, moment: Moment, *, everyone: bool) -> None:
+def embed_users(
+    work: Work, encoder: Encoder, moment: Moment, *, everyone: bool, meanwhile: Callable[[], None] | None = None
+) -> None:
     """Embed the users of the population whose tokens have changed, as of a moment.
 
-    Without `everyone` the moment's events are those of a few users, and embeddings of the others stay.
+    Without `everyone` the moment's events are those of a few users, and embeddings of the others stay. `meanwhile` is
+    other work for the database, for which there is time while the last users are being encoded.
     """
     sequence = work.project.registry.view("sequences", encoder.manifest.sequence)
     settings = work.project.settings.encoders.get(encoder.manifest.name, EncoderSettings())
@@ -24,6 +29,7 @@ def embed_users(work: Work, encoder: Encoder, moment: Moment, *, everyone: bool)
         embedded_at=work.run.started_at,
         device="cuda" if work.require_gpu else settings.device,
         threads=work.threads,
+        meanwhile=meanwhile,
     )
     if result.users_embedded:
         work.provider = result.provider

@@ -15,7 +15,6 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block, feature_block
 from sqlseg.segments.forecasting import ForecastModel
 from sqlseg.segments.model import ClusterModel
-from sqlseg.segments.supervised import SupervisedModel
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.forecasting import foretold_block
 from sqlseg.workflow.inputs import encoder_block, read_users, view_block
@@ -43,7 +42,7 @@ class Ahead:
 def segments_ahead(
     warehouse: Engine,
     project: Project,
-    model: ClusterModel | SupervisedModel,
+    model: ClusterModel,
     blocks: Sequence[Block],
     user_id: str,
     as_of: datetime,

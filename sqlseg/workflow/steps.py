@@ -81,20 +81,26 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
 
     Without `everyone` the moment's events are those of a few users, and embeddings of the others stay.
     """
-    engine = work.engine
+    engine, features, encoders = work.engine, work.plan.features(), work.project.encoders
     users = keep_population(engine, moment)
-    features = work.plan.features()
-    for done, view in enumerate(features):
-        work.narrator.progress(done, len(features) + len(work.project.encoders))
-        compute_features(engine, view, moment, users)
     how = Embedding(work.run.started_at, "cuda" if work.require_gpu else None, work.threads)
     latest = moment == work.moment
     ran = compute_contents(engine, work.project, work.plan.contents(), moment, how, latest=latest)
     work.provider = ran.provider or work.provider
     work.content_notes = ran.notes
-    for done, encoder in enumerate(work.project.encoders, start=len(features)):
-        work.narrator.progress(done, len(features) + len(work.project.encoders))
-        embed_users(work, encoder, moment, everyone=everyone)
+
+    def compute_views() -> None:
+        for done, view in enumerate(features, start=len(encoders)):
+            work.narrator.progress(done, len(features) + len(encoders))
+            compute_features(engine, view, moment, users)
+
+    for done, encoder in enumerate(encoders):
+        work.narrator.progress(done, len(features) + len(encoders))
+        # The database computes features while the last users are being encoded.
+        meanwhile = compute_views if encoder is encoders[-1] else None
+        embed_users(work, encoder, moment, everyone=everyone, meanwhile=meanwhile)
+    if not encoders:
+        compute_views()
     compute_forecasts(work, moment)
     compute_sentiment(work, moment)
     return read_users(engine)

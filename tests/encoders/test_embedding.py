@@ -10,7 +10,7 @@ import pytest
 from sqlseg.encoders.embedding import EmbedResult, SequenceMismatch, embed
 from sqlseg.encoders.manifest import Encoder
 from sqlseg.encoders.session import EncoderSession
-from sqlseg.encoders.udf import TokenEncoder
+from sqlseg.encoders.udf import BadToken, TokenEncoder
 from sqlseg.engine.duckdb import Engine
 
 NOON, LATER = datetime(2024, 1, 1, 12), datetime(2024, 1, 2, 12)
@@ -115,6 +115,32 @@ def test_a_refresh_of_some_users_leaves_the_others(engine: Engine, encoder: Enco
         device="cpu",
     )
     assert (result.users_total, result.users_embedded, result.users_removed) == (49, 1, 1)
+
+
+def test_the_database_does_other_work_while_the_last_users_are_encoded(engine: Engine, encoder: Encoder) -> None:
+    done = []
+
+    def meanwhile() -> None:
+        engine.execute("create table other as select count(*) as rows from tokens")
+        done.append(engine.value("select count(*) from embeddings.behavior_v1"))
+
+    run(engine, encoder, meanwhile=meanwhile)
+    [written] = done
+    assert written < 50 == len(embeddings(engine))
+    assert engine.value("select rows from other") == engine.value("select count(*) from tokens")
+
+
+def test_what_fails_meanwhile_or_while_encoding_comes_out(engine: Engine, encoder: Encoder) -> None:
+    def meanwhile() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(engine, encoder, meanwhile=meanwhile)
+    engine.execute("update tokens set log_gap = 'nan' where user_id = 'u9'")
+    with pytest.raises(BadToken, match="log_gap"):
+        run(engine, encoder, LATER)
+    engine.execute("update tokens set log_gap = 0 where user_id = 'u9'")
+    assert run(engine, encoder, LATER).users_total == 50
 
 
 def test_no_users_at_all(engine: Engine, encoder: Encoder) -> None:

@@ -154,6 +154,18 @@ def test_a_folder_that_is_not_there(tmp_path):
         Engine.open(tmp_path / "nowhere" / "w.duckdb")
 
 
+def test_a_connection_beside_sees_what_is_committed_and_its_own(tmp_path):
+    with Engine.open(tmp_path / "a.duckdb") as engine:
+        engine.execute("create table kept as select 1 as n")
+        with engine.transaction(), engine.beside() as beside:
+            engine.execute("insert into kept values (2)")
+            beside.create_vector_function("doubled", lambda n: pc.multiply(n, 2), ["bigint"], "bigint")
+            with beside.registered("given", pa.table({"n": [3, 4]})):
+                assert beside.rows("select doubled(n) from given order by 1") == [(6,), (8,)]
+            assert beside.rows("select n from kept") == [(1,)]
+        assert engine.value("select count(*) from kept") == 2
+
+
 def test_reading_only(tmp_path):
     path = tmp_path / "w.duckdb"
     Engine.open(path).close()
