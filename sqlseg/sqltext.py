@@ -63,18 +63,18 @@ def parse_select(text: str, path: PurePath | str = "<sql>") -> exp.Query:
     >>> parse_select("from events select user_id").sql("duckdb")
     'SELECT user_id FROM events'
     """
-    tokens = _tokens(text, path)
-    if not tokens:
+    found = tokens(text, path)
+    if not found:
         raise UnreadableSql(path, 1, 1, "there is no SQL here", text)
-    if tokens[0].token_type not in _QUERY_STARTS:
-        line, column = _place(text, tokens[0].start)
-        raise UnreadableSql(path, line, column, f"a SELECT is expected, this starts with {tokens[0].text!r}", text)
+    if found[0].token_type not in _QUERY_STARTS:
+        line, column = _place(text, found[0].start)
+        raise UnreadableSql(path, line, column, f"a SELECT is expected, this starts with {found[0].text!r}", text)
     try:
         statements = [tree for tree in sqlglot.parse(text, read=DIALECT) if not isinstance(tree, exp.Semicolon | None)]
     except ParseError as error:
         raise _unreadable(error, text, path) from error
     if len(statements) > 1:
-        semicolon = next(token for token in tokens if token.token_type is TokenType.SEMICOLON)
+        semicolon = next(token for token in found if token.token_type is TokenType.SEMICOLON)
         line, column = _place(text, semicolon.start)
         raise UnreadableSql(path, line, column, f"one SELECT is expected, here are {len(statements)} statements", text)
     tree = statements[0]
@@ -292,7 +292,8 @@ def _bound_reference(table: exp.Table, relation: str) -> exp.Expr:
     return reference
 
 
-def _tokens(text: str, path: PurePath | str) -> list[Token]:
+def tokens(text: str, path: PurePath | str) -> list[Token]:
+    """Return the tokens of a text; `path` is for error messages only. Raises UnreadableSql where it cannot be cut."""
     try:
         return sqlglot.tokenize(text, read=DIALECT)
     except TokenError as error:

@@ -17,4 +17,4 @@ comment on column segments.reason.feature is 'The feature, <view>__<column>; an 
 comment on column segments.reason.value is 'What the user has; NULL for an embedding, and where it is unknown.';
 comment on column segments.reason.segment_mean is 'Mean in the segment.';
 comment on column segments.reason.overall_mean is 'Mean over all users.';
-comment on column segments.reason.contribution is 'What the input adds to d2^2 - d1^2, the squared distances to the centroid of the runner-up and of the own segment, in the space of the model. All inputs of a user add up to it; only those above 0 are kept, three at most.';
+comment on column segments.reason.contribution is 'What the input adds to d2^2 - d1^2, the squared distances to the centroid of the runner-up and of the own segment, in the space of the model. All inputs of a user add up to it. Of segments learned from labels: its Shapley value in the log-odds of the own segment against the runner-up, before calibration; all inputs of a user add up to these less what they are for nobody in particular. Only those above 0 are kept, three at most.';

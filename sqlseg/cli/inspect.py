@@ -27,7 +27,8 @@ def query(
     """Run a SELECT on the published file."""
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
-    table = run_query(load_settings(project).warehouse.published, _text(sql))
+    name = sql if _is_file(sql) else "the query"
+    table = run_query(load_settings(project), _text(sql), name=name, base=Path.cwd())
     if json:
         print_json(table.to_pylist())
     elif as_csv:
@@ -38,8 +39,12 @@ def query(
         print_table(None, table.column_names, [tuple(row.values()) for row in table.to_pylist()])
 
 
+def _is_file(sql: str) -> bool:
+    return sql.strip().lower().endswith(".sql")
+
+
 def _text(sql: str) -> str:
-    if not sql.strip().lower().endswith(".sql"):
+    if not _is_file(sql):
         return sql
     try:
         return Path(sql).read_text(encoding="utf-8")

@@ -1,20 +1,18 @@
 """`sqlseg segments`: what the segments are, why a user is in one, and what people call them."""
 
 import sys
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from sqlseg.cli.console import JsonOption, ProjectOption, Terminal, print_json, print_table, printable, stdout
+from sqlseg.cli.explanation import minute, named_segment, plain_place, print_place
 from sqlseg.cli.overview import print_overview
 from sqlseg.segments.scoring_sql import Dialect
 from sqlseg.settings import load_settings
 from sqlseg.workflow.comparing import Descent, Difference, difference
-from sqlseg.workflow.one_user import Move, UserInSegmentation, explain_user
+from sqlseg.workflow.one_user import explain_user
 from sqlseg.workflow.project import open_project
 from sqlseg.workflow.reading import segment_overview, segmentation_sheet, segmentation_sql
 from sqlseg.workflow.renaming import rename_segment
@@ -85,7 +83,7 @@ def show(
     facts = sheet.facts
     console.print(
         f"{name}: {facts['kind']}, {facts['segment_count']} segments of {facts['user_count']:,} users, "
-        f"as of {facts['as_of']} UTC, model {facts['model_version']} fitted {_minute(facts['fitted_at'])}",
+        f"as of {facts['as_of']} UTC, model {facts['model_version']} fitted {minute(facts['fitted_at'])}",
         markup=False,
         soft_wrap=True,
     )
@@ -126,51 +124,10 @@ def explain(
     with open_warehouse(opened) as warehouse:
         places = explain_user(opened, warehouse, user)
     if json:
-        print_json([_plain(place) for place in places])
+        print_json([plain_place(place) for place in places])
         return
     for place in places:
-        _print_place(place)
-
-
-def _print_place(place: UserInSegmentation) -> None:
-    console = stdout()
-    member = place.membership
-    told = f"{member['segmentation']}: {member['segment_name']} ({member['segment_id']})"
-    console.print(f"\n[bold]{escape(printable(member['user_id']))}[/] ", end="")
-    console.print(printable(told), markup=False, soft_wrap=True)
-    if place.kind == "rules":
-        console.print("by the rule of this segmentation.")
-    elif place.runner_up_name is None:
-        console.print("the only segment there is.")
-    else:
-        console.print(
-            f"confidence {member['confidence']:.2f}; the next nearest is {printable(place.runner_up_name)} "
-            f"({member['runner_up_segment_id']}).",
-            markup=False,
-            soft_wrap=True,
-        )
-        total = sum(reason.contribution for reason in place.reasons)
-        rows = [
-            (
-                reason.feature,
-                reason.value,
-                reason.segment_mean,
-                reason.overall_mean,
-                f"{reason.contribution / total:+.0%}" if total > 0 else "",
-            )
-            for reason in place.reasons[:10]
-        ]
-        print_table(
-            "What holds the user here (+) and what pulls towards the next segment (-)",
-            ["feature", "this user", "segment mean", "all users", "part"],
-            rows,
-        )
-        _print_moves(place.moves)
-    stays = [
-        (stay["segment_name"], _minute(stay["valid_from"]), _minute(stay["valid_to"]) or "now", stay["cause"])
-        for stay in place.stays
-    ]
-    print_table("Stays", ["segment", "from", "to", "cause"], stays)
+        print_place(place)
 
 
 @app.command()
@@ -250,8 +207,8 @@ def _print_difference(found: Difference) -> None:
     rows = [
         (
             move.segmentation,
-            _segment(move.from_segment, move.from_segment_id) or "(new)",
-            _segment(move.to_segment, move.to_segment_id) or "(gone)",
+            named_segment(move.from_segment, move.from_segment_id) or "(new)",
+            named_segment(move.to_segment, move.to_segment_id) or "(gone)",
             move.cause,
             move.user_count,
             move.revenue,
@@ -266,13 +223,9 @@ def _print_difference(found: Difference) -> None:
         console.print(printable(_told(descent)), markup=False, soft_wrap=True)
 
 
-def _segment(name: str | None, segment_id: str | None) -> str | None:
-    return segment_id and f"{name} ({segment_id})"
-
-
 def _told(descent: Descent) -> str:
-    old = _segment(descent.from_segment, descent.from_segment_id)
-    new = _segment(descent.to_segment, descent.to_segment_id)
+    old = named_segment(descent.from_segment, descent.from_segment_id)
+    new = named_segment(descent.to_segment, descent.to_segment_id)
     share = "" if descent.overlap is None else f"{descent.overlap:.0%}"
     told = {
         "split": f"{new} split off from {old}, where {share} of its users come from.",
@@ -281,42 +234,6 @@ def _told(descent: Descent) -> str:
         "retired": f"{old} is retired.",
     }
     return f"{descent.segmentation}: {told[descent.relation]}"
-
-
-def _print_moves(moves: Sequence[Move]) -> None:
-    alone = [move for move in moves if move.feature is not None]
-    if alone:
-        print_table(
-            "\nWhat would move the user, one feature alone and the rest as it is",
-            ["feature", "this user", "would need", "then in"],
-            [
-                (move.feature, move.given, move.value, _segment(move.segment_name, move.segment_id))
-                for move in alone[:5]
-            ],
-        )
-    ahead = [
-        f"in {_segment(move.segment_name, move.segment_id)} after {move.days} day{'s'[: move.days != 1]} ({move.date})"
-        for move in moves
-        if move.days is not None
-    ]
-    told = ", ".join(ahead) if ahead else "stays here for a year"
-    stdout().print(printable(f"If nothing happens: {told}."), markup=False, soft_wrap=True)
-
-
-def _minute(moment: datetime | None) -> str:
-    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M")
-
-
-def _plain(place: UserInSegmentation) -> dict[str, Any]:
-    return {
-        **place.membership,
-        "kind": place.kind,
-        "runner_up_name": place.runner_up_name,
-        "rule_sql": place.rule_sql,
-        "reasons": [vars(reason) for reason in place.reasons],
-        "moves": [vars(move) for move in place.moves],
-        "stays": list(place.stays),
-    }
 
 
 def _percent(share: float | None) -> str:

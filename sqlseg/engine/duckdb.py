@@ -1,7 +1,7 @@
 """A DuckDB connection, as the rest of sqlseg sees it. The only module that imports duckdb."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +82,23 @@ class Engine:
         for name in list(self._functions):
             self.drop_function(name)
         self._connection.close()
+
+    def confine(self, folders: Iterable[Path], databases: Iterable[Path] = ()) -> None:
+        """Shut every later statement of this database off from all files but these; that cannot be undone.
+
+        What is attached already stays within reach, with its logs, and so does the folder to spill to. Folders are
+        given with all that is in them, `databases` as files that may be attached later. An allowed place is writable
+        too, so only what is one SELECT may be run that others wrote. A second connection of one process to the same
+        file is as confined as the first.
+        """
+        if not self.value("select current_setting('enable_external_access')"):
+            return
+        directories = [str(path) for folder in folders for path in _spellings(folder)]
+        files = [f"{path}{end}" for database in databases for path in _spellings(database) for end in _DATABASE_FILES]
+        for setting, paths in (("allowed_directories", directories), ("allowed_paths", files)):
+            if paths:
+                self.execute(f"set {setting} = [{', '.join(_literal(path) for path in dict.fromkeys(paths))}]")
+        self.execute("set enable_external_access = false")
 
     # -- statements ---------------------------------------------------------------------------------------------
 
@@ -284,6 +301,14 @@ def quoted(identifier: str) -> str:
     '"a ""b\"""'
     """
     return '"' + identifier.replace('"', '""') + '"'
+
+
+_DATABASE_FILES = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+
+
+def _spellings(path: Path) -> tuple[Path, ...]:
+    """Return a path as given and without symbolic links, which the database looks through."""
+    return path.absolute(), path.resolve()
 
 
 def _literal(text: str) -> str:

@@ -13,6 +13,17 @@ class QueryFailed(SqlsegError):
         super().__init__(message, hint=hint)
 
 
+class OutsideConfinement(QueryFailed):
+    """A statement reaches for what the connection was confined to stay away from."""
+
+    def __init__(self, what: str, place: str) -> None:
+        super().__init__(
+            f"{what} lies outside of what this project's SQL may read.{place}",
+            hint='Folders to read from stand in sqlseg.toml, as paths = ["data/"] under [events]; sqlseg reads nothing '
+            "over a network and loads no extension meanwhile.",
+        )
+
+
 class DatabaseLocked(SqlsegError):
     """Another process holds the database file."""
 
@@ -62,6 +73,11 @@ class PathNotWritable(SqlsegError):
 
 
 _LOCKED = re.compile(r'Could not set lock on file "([^"]+)"(?:: Conflicting lock is held in (.+?\(PID \d+\)))?')
+_CONFINED = re.compile(
+    r'Permission Error: (?:Cannot access (?:file|directory) "(?P<path>.*?)" - file system operations are disabled|'
+    r"(?P<other>(?:Loading external extensions|Modifying the \w+) (?:is|has been) disabled)[^\n]*)",
+    re.DOTALL,
+)
 _DAMAGED = (
     "not a valid DuckDB database",
     "Corrupt database file",
@@ -84,6 +100,10 @@ def explained(error: Exception, path: Path | None = None) -> SqlsegError:
         return DatabaseLocked(locked.group(1).strip(), locked.group(2))
     if "No space left on device" in text or "Disk quota exceeded" in text:
         return DiskFull(first_line)
+    if confined := _CONFINED.search(text):
+        place = text.find("\n\nLINE ")
+        named = repr(confined["path"]) if confined["path"] is not None else "What it asks for"
+        return OutsideConfinement(named, text[place:] if place >= 0 else "")
     if any(mark in text for mark in _DAMAGED):
         return DatabaseDamaged(str(path) if path else "A database file", first_line)
     if text.startswith("Out of Memory Error"):

@@ -24,7 +24,11 @@ class SourceSqlFailed(SqlsegError):
         super().__init__(
             f"{where}: {detail.message.splitlines()[0]}",
             hint="\n".join(
-                [*detail.message.splitlines()[1:], "Relative paths in the SQL start at the project's folder."]
+                [
+                    *detail.message.splitlines()[1:],
+                    *([detail.hint] if detail.hint else []),
+                    "Relative paths in the SQL start at the project's folder.",
+                ]
             ),
         )
 

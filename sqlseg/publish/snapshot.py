@@ -77,6 +77,11 @@ def _remove(path: Path) -> None:
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
 
 
+def building_file(path: Path) -> Path:
+    """Return where a published file is built before it takes its place."""
+    return path.with_name(f".{path.name}.building")
+
+
 def publish_snapshot(engine: Engine, path: Path, relations: Sequence[PublishedRelation]) -> int:
     """Replace the published file by one that holds exactly `relations`; return its size in bytes.
 
@@ -84,7 +89,7 @@ def publish_snapshot(engine: Engine, path: Path, relations: Sequence[PublishedRe
     A file left by a killed build is never reused. Raises PathNotWritable, DiskFull or SnapshotDiffers; the old
     file then stays as it was.
     """
-    building = path.with_name(f".{path.name}.building")
+    building = building_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(building)

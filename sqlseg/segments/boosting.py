@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sqlseg.segments.blocks import FloatArray, IntArray
 from sqlseg.segments.clustering import one_thread
@@ -15,14 +16,15 @@ MOST_LEAVES = 15
 _LEAF_USERS = (3, 20)
 _RIDGE = 1.0
 _USERS_AT_ONCE = 16_384
-_LEAF = -1
+LEAF = -1
 
 
 @dataclass(frozen=True, eq=False)
 class Tree:
     """One tree, an entry a node, parents before children; `left` is -1 at a leaf.
 
-    A user goes left where `x[feature] <= threshold`, or where x is unknown and `unknown_left`.
+    A user goes left where `x[feature] <= threshold`, or where x is unknown and `unknown_left`. `users` are those of the
+    fit who came by; it is empty in models from before it was kept.
     """
 
     feature: IntArray
@@ -31,6 +33,13 @@ class Tree:
     left: IntArray
     right: IntArray
     value: FloatArray
+    users: IntArray
+
+    def goes_left(self, node: int, columns: FloatArray) -> NDArray[np.bool_]:
+        """Return which users (`columns` is inputs x users) go left at a node."""
+        x = columns[self.feature[node]]
+        left: NDArray[np.bool_] = x <= self.threshold[node]
+        return left | np.isnan(x) if self.unknown_left[node] else left
 
     def add_to(self, scores: FloatArray, columns: FloatArray) -> None:
         """Add the tree's value for each user to `scores`; `columns` is inputs x users."""
@@ -41,7 +50,7 @@ class Tree:
             rows[node] = None
             if there is None or not there.size:
                 continue
-            if self.left[node] == _LEAF:
+            if self.left[node] == LEAF:
                 scores[there] += self.value[node]
                 continue
             x = columns[self.feature[node], there]
@@ -59,14 +68,15 @@ class Tree:
     def from_dict(cls, data: Mapping[str, Any]) -> "Tree":
         """Return what `to_dict` wrote."""
         threshold = [np.inf if t is None else t for t in data["threshold"]]
-        feature, unknown_left, left, right = (
-            np.array(data[name], dtype=np.int64) for name in ("feature", "unknown_left", "left", "right")
+        feature, unknown_left, left, right, users = (
+            np.array(data.get(name, ()), dtype=np.int64)
+            for name in ("feature", "unknown_left", "left", "right", "users")
         )
         value = np.array(data["value"], dtype=np.float64)
-        return cls(feature, np.array(threshold, dtype=np.float64), unknown_left, left, right, value)
+        return cls(feature, np.array(threshold, dtype=np.float64), unknown_left, left, right, value, users)
 
 
-_TREE = ("feature", "threshold", "unknown_left", "left", "right", "value")
+_TREE = ("feature", "threshold", "unknown_left", "left", "right", "value", "users")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +85,11 @@ class BoostedTrees:
 
     baseline: FloatArray
     rounds: tuple[tuple[Tree, ...], ...]
+
+    @property
+    def knows_users(self) -> bool:
+        """Whether the trees know how many users of the fit came by each node, which contributions need."""
+        return all(tree.users.size for trees in self.rounds for tree in trees)
 
     def scores(self, X: FloatArray) -> FloatArray:
         """Return users x scores for users x inputs, where NaN stands for unknown."""
@@ -147,7 +162,8 @@ def _tree(nodes: Any) -> Tree:
         inner("feature_idx", np.int64, 0),
         inner("num_threshold", np.float64, 0.0),
         inner("missing_go_to_left", np.int64, 0),
-        inner("left", np.int64, _LEAF),
-        inner("right", np.int64, _LEAF),
+        inner("left", np.int64, LEAF),
+        inner("right", np.int64, LEAF),
         np.where(leaf, nodes["value"], 0.0).astype(np.float64),
+        nodes["count"].astype(np.int64),
     )

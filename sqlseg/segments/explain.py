@@ -6,7 +6,7 @@ left over. An embedding's axes are summed into one. Algorithms that place users 
 are explained by the means of their segments: what is usual there, not how they decided.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,17 +70,35 @@ def user_reasons(model: ClusterModel, blocks: Sequence[Block], assignment: Assig
 
     Inputs that speak for the runner-up are no reasons, so a user may have fewer, and has none in a single segment.
     """
-    features, starts = _groups(model.preprocessing.inputs)
+    _, starts = _groups(model.preprocessing.inputs)
+    centers = model.center_matrix
+
+    def split(some: Sequence[Block], own: IntArray, other: IntArray) -> FloatArray:
+        return _split(model.preprocessing.transform(some), own, other, centers, starts)
+
+    return strongest(model.preprocessing.inputs, blocks, assignment, split, count)
+
+
+def strongest(
+    inputs: Sequence[str],
+    blocks: Sequence[Block],
+    assignment: Assignment,
+    split: Callable[[Sequence[Block], IntArray, IntArray], FloatArray],
+    count: int,
+) -> UserReasons:
+    """Return the `count` features of each user that contribute most, and more than nothing.
+
+    `inputs` names the columns of the model's matrix; `split` gives users x features of some users, from their blocks,
+    segments and runners-up.
+    """
+    features, _ = _groups(inputs)
     raw = {column: block.values[:, i] for block in blocks for i, column in enumerate(block.columns)}
     count = min(count, len(features))
     parts: list[tuple[IntArray, ...]] = []
     strengths: list[FloatArray] = []
-    centers = model.center_matrix
     for start in range(0, user_count(blocks) if features else 0, _USERS_AT_ONCE):
         rows = slice(start, start + _USERS_AT_ONCE)
-        some = [block.take(rows) for block in blocks]
-        X = model.preprocessing.transform(some)
-        found = _split(X, assignment.labels[rows], assignment.runner_up[rows], centers, starts)
+        found = split([block.take(rows) for block in blocks], assignment.labels[rows], assignment.runner_up[rows])
         order = np.argsort(-found, axis=1, kind="stable")[:, :count]
         strength = np.take_along_axis(found, order, axis=1)
         user, rank = np.nonzero(strength > 0)
@@ -93,6 +111,18 @@ def user_reasons(model: ClusterModel, blocks: Sequence[Block], assignment: Assig
             mine = feature == number
             value[mine] = raw[name][user[mine]]
     return UserReasons(features, user, rank, feature, value, np.concatenate([np.empty(0), *strengths]))
+
+
+def summed_by_feature(parts: FloatArray, inputs: Sequence[str]) -> tuple[tuple[str, ...], FloatArray]:
+    """Return the features behind the columns of users x inputs, and users x features: axes of one input summed.
+
+    >>> summed_by_feature(np.array([[1.0, 2.0, 3.0]]), ("rfm__orders", "encoder:e@1", "encoder:e@1"))[1].tolist()
+    [[1.0, 5.0]]
+    """
+    features, starts = _groups(inputs)
+    if not features:
+        return (), np.zeros((parts.shape[0], 0))
+    return features, np.add.reduceat(parts, starts, axis=1)
 
 
 def _split(X: FloatArray, own: IntArray, other: IntArray, centers: FloatArray, starts: Sequence[int]) -> FloatArray:

@@ -73,9 +73,17 @@ class SupervisedModel:
     labels: str
     segment_ids: tuple[str, ...] = ()
 
+    def matrix(self, blocks: Sequence[Block]) -> FloatArray:
+        """Return what the trees read, users x inputs."""
+        return _matrix(self.preprocessing, blocks)
+
     def probabilities(self, blocks: Sequence[Block]) -> FloatArray:
         """Return users x classes, calibrated."""
-        return calibrated(self.trees.probabilities(_matrix(self.preprocessing, blocks)), self.calibration)
+        return self.calibrated(self.matrix(blocks))
+
+    def calibrated(self, X: FloatArray) -> FloatArray:
+        """Return users x classes for what `matrix` gives."""
+        return calibrated(self.trees.probabilities(X), self.calibration)
 
     def score(self, blocks: Sequence[Block], *, with_probability: bool = False) -> Assignment:
         """Return the likeliest class of each user, its probability as confidence, and the second; no distance.

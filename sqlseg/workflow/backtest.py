@@ -18,6 +18,7 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.measures import adjusted_rand_index, contingency, eta_squared
 from sqlseg.settings import ClusterSegmentation
 from sqlseg.workflow.as_of import first_midnight_after, local, parse_as_of
+from sqlseg.workflow.confinement import check_shop_sql
 from sqlseg.workflow.inputs import read_blocks
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator
@@ -126,6 +127,7 @@ def backtest(directory: Path, options: BacktestOptions, clock: Clock, narrator: 
     """
     project = open_project(directory)
     check_lock(project)
+    check_shop_sql(project.settings)
     every = list(project.settings.segmentations)
     names = list(without_labels(project.settings.segmentations))
     if not every:

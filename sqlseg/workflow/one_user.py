@@ -12,8 +12,12 @@ from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.counterfactual import single_changes
-from sqlseg.segments.explain import explain
+from sqlseg.segments.explain import Contribution, explain
+from sqlseg.segments.learned_changes import single_changes_learned
+from sqlseg.segments.learned_reasons import explain_learned
 from sqlseg.segments.model import ClusterModel
+from sqlseg.segments.supervised import SupervisedModel, stored_model
+from sqlseg.settings import FittedSegmentation
 from sqlseg.workflow.content import vocabulary
 from sqlseg.workflow.inputs import read_blocks, read_users
 from sqlseg.workflow.outlook import segments_ahead
@@ -32,7 +36,8 @@ class UnknownUser(SqlsegError):
 class Reason:
     """One input's part in why a user is in the own segment and not in the next one.
 
-    `contribution` is its share of d2^2 - d1^2 in the model's space: above 0 it speaks for the own segment.
+    `contribution` is its share of d2^2 - d1^2 in the model's space; of segments learned from labels, what it adds to
+    the log-odds of the own against the next. Above 0 it speaks for the own segment.
     `value` is the user's, the means are of the segment and of all users; None for an embedding.
     """
 
@@ -63,7 +68,10 @@ class Move:
 
 @dataclass(frozen=True)
 class UserInSegmentation:
-    """Where one user stands in one segmentation, why, and what would change it; a rule speaks for itself."""
+    """Where one user stands in one segmentation, why, and what would change it; a rule speaks for itself.
+
+    `expected` is what the contributions of a learned segmentation start from: the log-odds for nobody in particular.
+    """
 
     membership: Mapping[str, Any]
     kind: str
@@ -72,6 +80,7 @@ class UserInSegmentation:
     reasons: tuple[Reason, ...]
     moves: tuple[Move, ...]
     stays: tuple[Mapping[str, Any], ...]
+    expected: float | None = None
 
 
 def explain_user(project: Project, warehouse: Engine, user_id: str) -> list[UserInSegmentation]:
@@ -87,37 +96,57 @@ def explain_user(project: Project, warehouse: Engine, user_id: str) -> list[User
             sql_text("steps/read/stays_of_user.sql"), {"user_id": user_id, "segmentation": name}
         ).to_pylist()
         kind, runner_up, rule = (membership.pop(column) for column in ("kind", "runner_up_name", "rule_sql"))
-        reasons, moves = _reasons_and_moves(project, warehouse, membership) if kind == "cluster" else ((), ())
-        found.append(UserInSegmentation(membership, kind, runner_up, rule, reasons, moves, tuple(stays)))
+        why = _Why() if kind == "rules" else _why(project, warehouse, membership)
+        found.append(
+            UserInSegmentation(membership, kind, runner_up, rule, why.reasons, why.moves, tuple(stays), why.expected)
+        )
     return found
 
 
-def _reasons_and_moves(
-    project: Project, warehouse: Engine, membership: Mapping[str, Any]
-) -> tuple[tuple[Reason, ...], tuple[Move, ...]]:
+@dataclass(frozen=True)
+class _Why:
+    reasons: tuple[Reason, ...] = ()
+    moves: tuple[Move, ...] = ()
+    expected: float | None = None
+
+
+def _why(project: Project, warehouse: Engine, membership: Mapping[str, Any]) -> _Why:
     name, user_id = membership["segmentation"], membership["user_id"]
     segmentation = project.settings.segmentations.get(name)
     text = warehouse.value(
         "select parameters from segments.model where segmentation = $name and model_version = $version",
         {"name": name, "version": membership["model_version"]},
     )
-    if segmentation is None or segmentation.kind != "cluster" or text is None:
-        return (), ()
-    model = ClusterModel.from_json(text)
+    if not isinstance(segmentation, FittedSegmentation) or text is None:
+        return _Why()
+    model = stored_model(text)
+    if len(model.segment_ids) == 1:
+        return _Why()
     position = int(np.flatnonzero(read_users(warehouse) == user_id)[0])
     blocks = read_blocks(warehouse, project, segmentation, vocabulary(model))
     blocks = tuple(block.take(np.array([position])) for block in blocks)
-    if len(model.segment_ids) == 1:
-        return (), ()
-    reasons = _reasons(warehouse, model, blocks, membership)
-    return reasons, _moves(project, warehouse, model, blocks, membership)
+    expected = None
+    if isinstance(model, SupervisedModel):
+        learned = explain_learned(model, blocks, model.score(blocks))
+        rows = learned.contributions if learned else ()
+        expected = learned.expected if learned else None
+    else:
+        x = model.preprocessing.transform(blocks)
+        rows = explain(x, model.score(blocks), model.center_matrix, model.preprocessing.inputs)
+    reasons = _reasons(warehouse, rows, blocks, membership)
+    return _Why(reasons, _moves(project, warehouse, model, blocks, membership), expected)
 
 
 def _moves(
-    project: Project, warehouse: Engine, model: ClusterModel, blocks: Sequence[Block], membership: Mapping[str, Any]
+    project: Project,
+    warehouse: Engine,
+    model: ClusterModel | SupervisedModel,
+    blocks: Sequence[Block],
+    membership: Mapping[str, Any],
 ) -> tuple[Move, ...]:
     names = dict(warehouse.rows("select segment_id, segment_name from segments.segment"))
     ids = model.segment_ids
+    single = single_changes(model, blocks) if isinstance(model, ClusterModel) else single_changes_learned(model, blocks)
     changes = tuple(
         Move(
             ids[change.segment],
@@ -127,7 +156,7 @@ def _moves(
             value=change.value,
             effort=change.effort,
         )
-        for change in single_changes(model, blocks)
+        for change in single
     )
     ahead = segments_ahead(warehouse, project, model, blocks, membership["user_id"], membership["as_of"])
     return changes + tuple(
@@ -136,10 +165,8 @@ def _moves(
 
 
 def _reasons(
-    warehouse: Engine, model: ClusterModel, blocks: Sequence[Block], membership: Mapping[str, Any]
+    warehouse: Engine, rows: Sequence[Contribution], blocks: Sequence[Block], membership: Mapping[str, Any]
 ) -> tuple[Reason, ...]:
-    assignment = model.score(blocks)
-    x = model.preprocessing.transform(blocks)
     values = {column: float(block.values[0, number]) for block in blocks for number, column in enumerate(block.columns)}
     means = {
         feature: (mean, overall)
@@ -149,7 +176,6 @@ def _reasons(
             {"name": membership["segmentation"], "segment": membership["segment_id"]},
         )
     }
-    rows = explain(x, assignment, model.center_matrix, model.preprocessing.inputs)
     return tuple(
         Reason(row.feature, values.get(row.feature), *means.get(row.feature, (None, None)), row.contribution)
         for row in rows

@@ -15,6 +15,7 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block, feature_block
 from sqlseg.segments.forecasting import ForecastModel
 from sqlseg.segments.model import ClusterModel
+from sqlseg.segments.supervised import SupervisedModel
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.forecasting import foretold_block
 from sqlseg.workflow.inputs import encoder_block, read_users, view_block
@@ -42,7 +43,7 @@ class Ahead:
 def segments_ahead(
     warehouse: Engine,
     project: Project,
-    model: ClusterModel,
+    model: ClusterModel | SupervisedModel,
     blocks: Sequence[Block],
     user_id: str,
     as_of: datetime,

@@ -9,8 +9,10 @@ import pyarrow as pa
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
+from sqlseg.events.confinement import Readable, check_shop_select
 from sqlseg.resources import sql_text
 from sqlseg.segments.scoring_sql import Dialect
+from sqlseg.settings import Settings
 from sqlseg.workflow.live import membership_sql
 
 
@@ -41,16 +43,27 @@ class SegmentRow:
     description: str
 
 
-def open_published(path: Path) -> Engine:
-    """Open a published file for reading. Raises NothingPublished."""
+def open_published(path: Path, folders: Sequence[Path] = ()) -> Engine:
+    """Open a published file for reading, and no other file but those in folders. Raises NothingPublished."""
     if not path.is_file():
         raise NothingPublished(path)
-    return Engine.open(path, read_only=True)
+    engine = Engine.open(path, read_only=True)
+    try:
+        engine.confine(folders)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
-def run_query(path: Path, sql: str) -> pa.Table:
-    """Return the result of a query on the published file; nothing in it can be changed. Raises QueryFailed."""
-    with open_published(path) as reader:
+def run_query(settings: Settings, sql: str, *, name: str = "the query", base: Path) -> pa.Table:
+    """Return the result of a query on the published file; nothing can be changed by it.
+
+    It may read files in the folders that the project's SQL may read; relative paths begin at `base`. Raises
+    NotAllowedInShopSql, which says where in `name`, or QueryFailed.
+    """
+    check_shop_select(sql, name, Readable(settings.events.paths, base))
+    with open_published(settings.warehouse.published, settings.events.paths) as reader:
         reader.create_temp_view("asked", sql)  # refuses anything but one SELECT
         return reader.table("select * from asked")
 

@@ -16,6 +16,7 @@ from sqlseg.segments.algorithms import import_ahead
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import run_checks
+from sqlseg.workflow.confinement import check_shop_sql
 from sqlseg.workflow.forecasting import renew_forecasts
 from sqlseg.workflow.images import files_fingerprint
 from sqlseg.workflow.locking import check_lock
@@ -38,7 +39,7 @@ from sqlseg.workflow.state import (
     sentiment_in_use,
     update_run,
 )
-from sqlseg.workflow.warehouse import attach_project_sources, open_warehouse
+from sqlseg.workflow.warehouse import open_warehouse, open_without_warehouse
 from sqlseg.workflow.work import Before, Work
 
 
@@ -100,15 +101,15 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
     """
     project = open_project(directory)
     check_lock(project)
+    check_shop_sql(project.settings)
     if options.segmentation is not None and options.segmentation not in project.settings.segmentations:
         raise UnknownSegmentation(options.segmentation, list(project.settings.segmentations))
     if dry and not project.settings.warehouse.path.is_file():
-        engine = Engine.open(None, threads=project.settings.warehouse.threads)
+        engine = open_without_warehouse(project)
     else:
-        engine = open_warehouse(project, prepared=not dry)
+        engine = open_warehouse(project, prepared=not dry, sources=True)
     with engine:
         try:
-            attach_project_sources(engine, project)
             outcome = refresh_within(engine, project, options, clock, narrator, dry=dry)
         except KeyboardInterrupt:
             raise Interrupted(committed=False) from None

@@ -15,6 +15,7 @@ from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.events.staging import drop_staged, keep_attributes, stage_events
 from sqlseg.resources import sql_text
 from sqlseg.settings import Segmentation, SupervisedSegmentation
+from sqlseg.workflow.confinement import confine_to_project
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.project import Project
@@ -81,6 +82,7 @@ def replay(project: Project, clock: Clock) -> Iterator[Replay]:
         warehouse = settings.warehouse
         with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit) as engine:
             prepare_warehouse(engine)
+            confine_to_project(engine, settings)
             first, newest = engine.rows("select min(event_time), max(event_time) from history.events")[0]
             yield Replay(engine, replace(project, settings=moved), first, newest, clock)
 
@@ -97,6 +99,7 @@ def _keep_history(project: Project, file: Path, now: datetime) -> list[str]:
             name = warehouse.path.name.partition(".")[0]
             reader.attach(warehouse.path, name)
             reader.execute(f"use {quoted(name)}")
+        confine_to_project(reader, settings)
         stage_events(
             reader,
             settings.events.sql,

@@ -13,6 +13,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.identity import Lineage
+from sqlseg.segments.learned_reasons import learned_reasons
 from sqlseg.segments.refit import Evidence
 from sqlseg.segments.supervised import Labels, SupervisedModel, UnusableLabels, check_labels, fit_supervised_model
 from sqlseg.settings import SupervisedSegmentation, setting_problem
@@ -86,7 +87,7 @@ def learn_segments(
     for segment, measures in zip(model.segment_ids, fit.by_class, strict=True):
         metrics.update({f"{measure}[{segment}]": value for measure, value in measures.items()})
     return replace(
-        _placed(model, fit.assignment),
+        _placed(model, fit.assignment, blocks),
         lineage=_lineage(model, fit.assignment, users, previous, live),
         metrics=metrics,
         notes=(*notes, *fit.notes),
@@ -116,10 +117,12 @@ def apply_learned(
         "model_age_days": float(age.days),
     }
     outdated = (LABELS_CHANGED,) if labels.fingerprint != model.labels else ()
-    return replace(_placed(model, assignment), metrics=metrics, evidence=evidence, notes=notes, outdated=outdated)
+    return replace(
+        _placed(model, assignment, blocks), metrics=metrics, evidence=evidence, notes=notes, outdated=outdated
+    )
 
 
-def _placed(model: SupervisedModel, assignment: Assignment) -> Placed:
+def _placed(model: SupervisedModel, assignment: Assignment, blocks: Sequence[Block]) -> Placed:
     return Placed(
         model.segment_ids,
         assignment.labels,
@@ -128,6 +131,7 @@ def _placed(model: SupervisedModel, assignment: Assignment) -> Placed:
         assignment.confidence,
         model,
         dict(zip(model.segment_ids, model.classes, strict=True)),
+        reasons=learned_reasons(model, blocks, assignment),
     )
 
 

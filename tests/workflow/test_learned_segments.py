@@ -81,7 +81,12 @@ def test_everybody_is_placed_as_the_labels_teach(shop):
     assert metrics["accuracy"] == metrics["auc"] == metrics["f1[worth-2]"] == 1.0
     assert (metrics["labelled_users"], metrics["held_out_users"]) == (50.0, 14.0)
     assert {"precision", "recall[worth-1]", "calibration_error", "mean_confidence", "rule_fidelity"} <= set(metrics)
-    assert shop.published("select count(*) from segments.reason where segmentation = 'worth'") == [(0,)]
+    reasons = shop.published(
+        "select count(distinct user_id), min(rank), max(rank) <= 3, min(contribution) > 0, count(distinct user_id) "
+        "filter (feature in ('rfm__spend', 'rfm__average_order_value')) "
+        "from segments.reason where segmentation = 'worth'"
+    )
+    assert reasons == [(60, 1, True, True, 60)]
     assert shop.published("select count(*) from segments.rule where segmentation = 'worth'") != [(0,)]
 
 
@@ -189,10 +194,57 @@ def test_what_needs_a_formula_or_a_past_says_so(shop):
     assert shop.rows("select count(*) from duckdb_views() where view_name = 'worth_live'") == [(0,)]
     ran = shop.sqlseg("backtest", "--segmentation", "worth")
     assert ran.code == 1 and "labels are those of today" in ran.err
-    ran = shop.sqlseg("segments", "explain", "rich01")
-    assert ran.code == 0 and "Rich" in ran.out
     ran = shop.sqlseg("segments", "show", "worth")
     assert ran.code == 0 and "supervised" in ran.out
+
+
+def explained(shop, user):
+    ran = shop.sqlseg("segments", "explain", user, "--json")
+    assert ran.code == 0, ran.err
+    return next(one for one in json.loads(ran.out) if one["segmentation"] == "worth")
+
+
+def test_explain_splits_the_odds_and_says_what_would_move_the_user(shop):
+    found = explained(shop, "rich01")
+    strongest = found["reasons"][0]
+    assert strongest["feature"] in ("rfm__spend", "rfm__average_order_value")
+    assert strongest["value"] == 1001.0 and strongest["segment_mean"] > 1000.0
+    kept = shop.published(
+        "select feature, contribution from segments.reason where segmentation = 'worth' and user_id = 'rich01' "
+        "order by rank"
+    )
+    expected = [(r["feature"], r["contribution"]) for r in found["reasons"] if r["contribution"] > 0]
+    assert [name for name, _ in kept] == [name for name, _ in expected[:3]]
+    assert [value for _, value in kept] == pytest.approx([value for _, value in expected[:3]])
+    # Half of the labelled users are rich, so nobody in particular is as likely the one as the other.
+    assert found["expected"] == pytest.approx(0.0, abs=0.01)
+    # The poor spend 10 to 34, the rich from 1000 on: the border is between them.
+    moves = {move["feature"]: move for move in found["moves"]}
+    for feature in set(moves) & {"rfm__spend", "rfm__average_order_value"}:
+        assert moves[feature]["segment_name"] == "Poor" and 34 <= moves[feature]["value"] < 1000
+    ran = shop.sqlseg("segments", "explain", "rich01")
+    assert ran.code == 0, ran.err
+    assert "Of Rich against Poor, the odds are 1.0 to 1 for nobody in particular" in ran.out
+    assert "the next likeliest is Poor" in ran.out and "If nothing happens: stays here for a year." in ran.out
+
+
+def test_who_learns_from_days_leaves_with_time(shop):
+    # Labels by recency, 1 to 9 days: whoever waits goes over to the late ones, on the day that the model says.
+    shop.write(
+        "sql/labels/worth.sql",
+        "select user_id, if(recency_days <= 5, 'Early', 'Late') as segment_name from features.rfm\n",
+    )
+    shop.refresh()
+    user, days = shop.rows(
+        "select user_id, recency_days from features.rfm join segments.membership using (user_id) "
+        "where segmentation = 'worth' and segment_name = 'Early' order by recency_days, user_id limit 1"
+    )[0]
+    found = explained(shop, user)
+    ahead = [move for move in found["moves"] if move["days"] is not None]
+    alone = next(move for move in found["moves"] if move["feature"] == "rfm__recency_days")
+    assert ahead[0]["segment_name"] == "Late" and alone["segment_name"] == "Late"
+    assert days < alone["value"] and 5 <= alone["value"] < 7
+    assert ahead[0]["days"] >= 6 - days
 
 
 def test_clusters_can_become_learned_segments_and_back(shop):
