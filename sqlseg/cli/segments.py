@@ -75,6 +75,7 @@ def show(
                     for segment in sheet.segments
                     for rule in [sheet.rules.get(segment.segment_id)]
                 ],
+                "inputs_used": list(sheet.inputs),
                 "metrics": sheet.metrics,
             }
         )
@@ -108,6 +109,12 @@ def show(
             condition, precision, recall = sheet.rules[segment.segment_id]
             console.print(printable(f"  about: {condition}"), markup=False, soft_wrap=True)
             console.print(f"  (of whom {_percent(precision)} are in it; it finds {_percent(recall)})", markup=False)
+    ranked = [(one["feature"], one["score"], one["status"]) for one in sheet.inputs if one["rank"] is not None]
+    if ranked:
+        print_table(f"\nInputs by {sheet.inputs[0]['measure']}", ["feature", "score", "status"], ranked)
+    out = [(one["feature"], one["reason"]) for one in sheet.inputs if one["rank"] is None]
+    if out:
+        print_table("\nNot used", ["feature", "because it"], out)
     plain = {metric: value for metric, value in sheet.metrics.items() if "[" not in metric}
     if plain:
         print_table("\nMeasures", ["measure", "value"], list(plain.items()))

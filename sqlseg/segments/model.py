@@ -16,7 +16,7 @@ from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Criterion, Trial, choose
 from sqlseg.segments.clustering import Algorithm, Clustering, one_thread
 from sqlseg.segments.content import ContentProjection
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
-from sqlseg.segments.preprocessing import FeatureScaling, Preprocessing, fit_preprocessing
+from sqlseg.segments.preprocessing import REPEATED_ABOVE, FeatureScaling, Preprocessing, fit_preprocessing
 from sqlseg.segments.refit import far_distance
 from sqlseg.segments.resampling import Refits, bootstrap_refits
 from sqlseg.segments.shapes import Centroids, Mixture, Representatives, Shape, concatenated
@@ -39,6 +39,7 @@ class FitSettings:
     algorithm: str = "kmeans"
     weights: Mapping[str, float] = field(default_factory=dict)
     criterion: Criterion = "recurrence"
+    correlation_limit: float = REPEATED_ABOVE
 
     def __post_init__(self) -> None:
         if self.k != "auto" and self.k < 1:
@@ -210,7 +211,7 @@ def fit_cluster_model(
         previous = None if previous_labels is None else previous_labels[rows]
     notes: list[str] = []
     with one_thread():
-        preprocessing = fit_preprocessing(some, settings.weights)
+        preprocessing = fit_preprocessing(some, settings.weights, settings.correlation_limit)
         X = preprocessing.transform(some)
         notes.extend(f"{dropped.column} is not used: {dropped.reason}." for dropped in preprocessing.dropped)
         found, tried, said, refits = _segments(X, fit, settings, previous)

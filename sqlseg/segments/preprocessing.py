@@ -14,8 +14,8 @@ What is decided here, and why:
   making segments of their own; k-means squares every distance.
 - ln(1 + x) for columns without negative values whose skewness is above 1 ("highly skewed", Bulmer 1979, ch. 4) and
   comes nearer to 0 by it.
-- A column that repeats an earlier one (|correlation| > 0.98, in the order of the inputs) is dropped: it would count
-  that one thing twice.
+- A column that repeats an earlier one (|correlation| > 0.98 or another limit, in the order of the inputs) is dropped:
+  it would count that one thing twice.
 - Every block gets the same total variance, so a view of ten columns does not drown one of three. This is the aim of
   multiple factor analysis (Escofier & Pages 1994), by total variance as in block scaling (Westerhuis, Kourti &
   MacGregor 1998) rather than by the leading axis, since total variance is what k-means divides up.
@@ -25,7 +25,7 @@ What is decided here, and why:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,8 @@ class Dropped:
     block: str
     column: str
     reason: str
+    score: float | None = None
+    """How much it tells of the labels, where inputs were chosen by that."""
 
 
 FittedBlock = FeatureScaling | EmbeddingProjection | ContentProjection
@@ -62,11 +64,16 @@ FittedBlock = FeatureScaling | EmbeddingProjection | ContentProjection
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """A fitted way from raw blocks to the matrix that is clustered."""
+    """A fitted way from raw blocks to the matrix that is clustered.
+
+    Where inputs were chosen by what they tell of labels, `measure` says how, and `scores` has those that were kept.
+    """
 
     blocks: tuple[FittedBlock, ...]
     dropped: tuple[Dropped, ...]
     categories: tuple[Category, ...] = ()
+    measure: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     def expanded(self, blocks: Sequence[Block]) -> list[Block]:
         """Return the blocks with their text columns as the numbers that this was fitted with."""
@@ -122,10 +129,31 @@ class Preprocessing:
             first = last
         return rounded(result)
 
+    def without(self, reasons: Mapping[str, str], scores: Mapping[str, float] | None = None) -> "Preprocessing":
+        """Return what is left when features are dropped for these reasons; an embedding goes as a whole.
+
+        `scores` are of all features, those that stay too. The scale of a block stays what it was.
+        """
+        scores = scores or {}
+        blocks: list[FittedBlock] = []
+        dropped = list(self.dropped)
+        for block in self.blocks:
+            names = [column.name for column in block.columns] if isinstance(block, FeatureScaling) else [block.name]
+            gone = [name for name in names if name in reasons]
+            dropped.extend(Dropped(block.name, name, reasons[name], scores.get(name)) for name in gone)
+            if len(gone) == len(names):
+                continue
+            if isinstance(block, FeatureScaling) and gone:
+                block = replace(block, columns=tuple(column for column in block.columns if column.name not in gone))
+            blocks.append(block)
+        kept = {name: score for name, score in scores.items() if name not in reasons}
+        return replace(self, blocks=tuple(blocks), dropped=tuple(dropped), scores=kept)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, texts and numbers, ready for JSON."""
         data = asdict(self)
-        return data if self.categories else {name: part for name, part in data.items() if name != "categories"}
+        data["dropped"] = [{k: part for k, part in one.items() if part is not None} for one in data["dropped"]]
+        return {name: part for name, part in data.items() if part or name not in ("categories", "measure", "scores")}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocessing":
@@ -145,11 +173,16 @@ class Preprocessing:
                     )
                 )
         categories = tuple(Category.from_dict(category) for category in data.get("categories", ()))
-        return cls(tuple(blocks), tuple(Dropped(**dropped) for dropped in data["dropped"]), categories)
+        dropped = tuple(Dropped(**dropped) for dropped in data["dropped"])
+        return cls(tuple(blocks), dropped, categories, data.get("measure"), data.get("scores", {}))
 
 
-def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | None = None) -> Preprocessing:
+def fit_preprocessing(
+    blocks: Sequence[Block], weights: Mapping[str, float] | None = None, repeated_above: float = REPEATED_ABOVE
+) -> Preprocessing:
     """Return the parameters that these users give; `weights` by block name stand for 1 where they are left out.
+
+    A column whose correlation with an earlier one is above `repeated_above`, or below its negative, is dropped.
 
         >>> from sqlseg.segments.axes import EmbeddingProjection, fit_embedding
     from sqlseg.segments.blocks import feature_block
@@ -190,7 +223,8 @@ def fit_preprocessing(blocks: Sequence[Block], weights: Mapping[str, float] | No
         z = np.empty((block.user_count, len(columns)))
         scale_columns(block.values, [block.columns.index(c.name) for c in columns], columns, 1.0, out=z)
         unique: list[int] = []
-        for position, (column, repeats) in enumerate(zip(columns, _repeats(kept_names, kept, columns, z), strict=True)):
+        repeated = _repeats(kept_names, kept, columns, z, repeated_above)
+        for position, (column, repeats) in enumerate(zip(columns, repeated, strict=True)):
             if repeats:
                 dropped.append(Dropped(block.name, column.name, repeats))
             else:
@@ -233,7 +267,7 @@ def _content_from_dict(block: Mapping[str, Any]) -> ContentProjection:
 
 
 def _repeats(
-    kept_names: Sequence[str], kept: FloatArray, columns: Sequence[ColumnScaling], z: FloatArray
+    kept_names: Sequence[str], kept: FloatArray, columns: Sequence[ColumnScaling], z: FloatArray, above: float
 ) -> list[str | None]:
     """Return for each new column which earlier, surviving one it repeats."""
     names = [*kept_names, *(column.name for column in columns)]
@@ -244,7 +278,7 @@ def _repeats(
     alive = list(range(len(kept_names)))
     result: list[str | None] = []
     for position in range(len(kept_names), len(names)):
-        twin = next((other for other in alive if abs(correlation[position, other]) > REPEATED_ABOVE), None)
+        twin = next((other for other in alive if abs(correlation[position, other]) > above), None)
         if twin is None:
             alive.append(position)
             result.append(None)

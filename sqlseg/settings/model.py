@@ -118,6 +118,8 @@ class FittedSegmentation(Section):
 
     kind: Literal["cluster", "supervised"]
     inputs: Inputs
+    correlation_limit: Share = 0.98
+    """A feature that correlates more with an earlier one is left out."""
     refit: Literal["drift", "always", "never"] = "drift"
     drift: DriftLimits = DriftLimits()
 

@@ -34,8 +34,7 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
                 "k_min": str(segmentation.k_min),
                 "k_max": str(segmentation.k_max),
                 "weights": weights or "none",
-                # Left out where it is the default, so that projects from before there was a choice stay as they are.
-                **({} if segmentation.criterion == "recurrence" else {"criterion": segmentation.criterion}),
+                **_unless("criterion", segmentation.criterion, "recurrence"),
                 "seed": str(project.settings.project.seed),
                 **_inputs(project, segmentation),
             }
@@ -53,12 +52,18 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
 def _inputs(project: Project, segmentation: FittedSegmentation) -> Definition:
     return {
         "inputs": ", ".join(str(one) for one in segmentation.inputs),
+        # Left out where it is the default, so that projects from before there was a choice stay as they are.
+        **_unless("correlation_limit", f"{segmentation.correlation_limit:g}", "0.98"),
         **_view_texts(project.views_read_by_cluster(segmentation)),
         **{f"encoder {encoder.ref}": encoder.manifest.sha256 for encoder in project.encoders_of(segmentation)},
         **_parts_of_forecasts(project.forecasts_of(segmentation)),
         **_content_encoders(project, segmentation),
         **_parts_of_sentiment(project, segmentation),
     }
+
+
+def _unless(part: str, value: str, default: str) -> dict[str, str]:
+    return {} if value == default else {part: value}
 
 
 def _content_encoders(project: Project, segmentation: FittedSegmentation) -> Definition:

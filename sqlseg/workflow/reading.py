@@ -85,7 +85,8 @@ class SegmentationSheet:
 
     `telling` has, by segment id, rows of feature, mean, overall mean and lift; the most telling first. `content` has
     rows of input, term and lift: what the segment buys more of than others. `rules` has the condition that imitates the
-    model, its precision and its recall; only of clusters.
+    model, its precision and its recall; only of models. `inputs` has a row for each feature that the model leaves out
+    or that was ranked: feature, status, reason, measure, score, rank.
     """
 
     facts: Mapping[str, Any]
@@ -94,6 +95,7 @@ class SegmentationSheet:
     rules: Mapping[str, tuple[str, float | None, float | None]]
     metrics: Mapping[str, float]
     content: Mapping[str, tuple[tuple[str, str, float], ...]]
+    inputs: tuple[Mapping[str, Any], ...] = ()
 
 
 def segmentation_sheet(path: Path, name: str, *, features: int = 5, terms: int = 5) -> SegmentationSheet:
@@ -124,6 +126,9 @@ def segmentation_sheet(path: Path, name: str, *, features: int = 5, terms: int =
                     {"segmentation": name},
                 )
             }
+        inputs = []
+        if reader.relation_exists("segments", "input"):
+            inputs = reader.table(sql_text("steps/read/used_inputs.sql"), {"segmentation": name}).to_pylist()
         metrics = dict(reader.rows(sql_text("steps/read/latest_metrics.sql"), {"segmentation": name}))
     return SegmentationSheet(
         facts.to_pylist()[0],
@@ -132,6 +137,7 @@ def segmentation_sheet(path: Path, name: str, *, features: int = 5, terms: int =
         rules,
         metrics,
         {segment_id: tuple(rows) for segment_id, rows in content.items()},
+        tuple(inputs),
     )
 
 

@@ -132,6 +132,7 @@ def fit_segments(
             algorithm=segmentation.algorithm,
             weights=segmentation.weights,
             criterion=segmentation.criterion,
+            correlation_limit=segmentation.correlation_limit,
         ),
         previous_labels if old_ids else None,
     )
@@ -170,6 +171,7 @@ def labels_of_a_fresh_fit(segmentation: ClusterSegmentation, blocks: Sequence[Bl
         seed=seed,
         algorithm=segmentation.algorithm,
         weights=segmentation.weights,
+        correlation_limit=segmentation.correlation_limit,
     )
     return fit_cluster_model(blocks, settings).assignment.labels
 

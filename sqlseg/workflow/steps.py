@@ -57,6 +57,7 @@ from sqlseg.workflow.segmenting import (
 from sqlseg.workflow.sentiment import compute_sentiment
 from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model
 from sqlseg.workflow.supervising import apply_learned, learn_segments
+from sqlseg.workflow.used_inputs import record_inputs
 from sqlseg.workflow.work import Before, LookBack, Work
 
 
@@ -279,6 +280,7 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
     record_content_profile(engine, plan.name, work.project.contents())
     if fitted and placed.model is not None:
         record_rules(engine, run, plan.name, placed, readable, version)
+        record_inputs(engine, plan.name, version, placed.model.preprocessing)
     recording.record_daily(engine, run, plan.name)
     recording.record_measures(engine, run, plan.name, placed)
     fitted_at: datetime = engine.value(

@@ -7,6 +7,7 @@ from sqlseg.segments.axes import EmbeddingProjection
 from sqlseg.segments.blocks import UnusableInput, embedding_block, feature_block, user_count
 from sqlseg.segments.preprocessing import FeatureScaling, Preprocessing, fit_preprocessing
 from sqlseg.segments.scaling import CAP, fit_column
+from sqlseg.segments.used_inputs import used_inputs
 
 
 def columns(**values):
@@ -183,3 +184,42 @@ def test_unusable_inputs_are_refused_by_name():
         fitted.transform([columns(y=[1.0])])
     with pytest.raises(UnusableInput, match="a@1"):
         fitted.transform([embedding_block("encoder:e@1", np.ones((2, 2)))])
+
+
+def test_the_limit_of_correlation_is_the_users_to_set():
+    random = np.random.default_rng(0)
+    x, noise = random.normal(size=(2, 2_000))
+    block = columns(first=x, alike=0.9 * x + np.sqrt(1 - 0.81) * noise, turned=-0.95 * x + 0.1 * noise, other=noise)
+    assert reasons(fit_preprocessing([block])) == {"a__turned": reasons(fit_preprocessing([block]))["a__turned"]}
+    dropped = reasons(fit_preprocessing([block], repeated_above=0.85))
+    given = np.corrcoef(np.clip(block.values, *np.quantile(block.values, [0.01, 0.99], axis=0)).T)
+    assert dropped == {
+        "a__alike": f"repeats a__first (correlation {given[0, 1]:.3f})",
+        "a__turned": f"repeats a__first (correlation {given[0, 2]:.3f})",
+    }
+
+
+def test_features_that_are_taken_out_stay_on_record_and_the_rest_is_as_it_was():
+    random = np.random.default_rng(0)
+    blocks = [
+        columns(one=random.normal(size=200), two=random.normal(size=200)),
+        embedding_block("encoder:e@1", random.normal(size=(200, 6))),
+    ]
+    fitted = fit_preprocessing(blocks)
+    left = fitted.without({"a__one": "of no use"}, {"a__one": 0.1, "a__two": 0.5, "encoder:e@1": 0.3})
+    assert left.inputs == fitted.inputs[1:]
+    assert np.array_equal(left.transform(blocks), fitted.transform(blocks)[:, 1:])
+    again = Preprocessing.from_dict(json.loads(json.dumps(left.to_dict())))
+    assert again == left
+    assert [(row.feature, row.kept, row.reason, row.score, row.rank) for row in used_inputs(left)] == [
+        ("a__two", True, None, 0.5, 1),
+        ("encoder:e@1", True, used_inputs(fitted)[2].reason, 0.3, 2),
+        ("a__one", False, "of no use", 0.1, 3),
+    ]
+    assert fitted.without({"encoder:e@1": "far off"}).inputs == ("a__one", "a__two")
+    projection = fitted.blocks[1]
+    variances = np.linalg.eigvalsh(np.cov(blocks[1].values.T))[::-1]
+    kept = variances[: len(projection.components)].sum() / variances.sum()
+    assert used_inputs(fitted)[2].reason == (
+        f"{len(projection.components)} axes of 6 dimensions hold {kept:.1%} of the variance"
+    )

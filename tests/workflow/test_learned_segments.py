@@ -198,6 +198,34 @@ def test_what_needs_a_formula_or_a_past_says_so(shop):
     assert ran.code == 0 and "supervised" in ran.out
 
 
+def test_what_is_left_out_is_told(shop):
+    dropped = dict(shop.published("select feature, reason from segments.input where status = 'dropped'"))
+    assert dropped["rfm__orders"] == "the same for every user"
+    assert dropped["rfm__average_order_value"] == "repeats rfm__spend (correlation 1.000)"
+    told = shop.published("select parameters from segments.model where segmentation = 'worth'")
+    kept = {name for (name,) in shop.published("select feature from segments.input where status = 'kept'")}
+    assert kept == {c["name"] for block in json.loads(told[0][0])["preprocessing"]["blocks"] for c in block["columns"]}
+    ran = shop.sqlseg("segments", "show", "worth")
+    assert "Not used" in ran.out and "rfm__orders" in ran.out
+    used = json.loads(shop.sqlseg("segments", "show", "worth", "--json").out)["inputs_used"]
+    assert {one["feature"]: one["reason"] for one in used} == dropped
+
+
+def test_features_that_go_together_more_than_the_limit_are_left_out(shop):
+    shop.settings(RULES + LEARNED + "correlation_limit = 0.001\n")
+    outcome = shop.refresh()
+    reasons = next(plan for plan in outcome.plan.segmentations if plan.name == "worth").reasons
+    assert "correlation_limit is new" in reasons
+    dropped = (
+        "select count(*) from segments.input where status = 'dropped' group by model_version order by model_version"
+    )
+    [(before,), (after,)] = shop.rows(dropped)
+    assert after > before
+    shop.settings(RULES + LEARNED + "correlation_limit = 1.5\n")
+    with pytest.raises(InvalidSettings, match=r"toml:\d+: segmentations\.worth\.correlation_limit: must be at most 1"):
+        shop.refresh()
+
+
 def explained(shop, user):
     ran = shop.sqlseg("segments", "explain", user, "--json")
     assert ran.code == 0, ran.err

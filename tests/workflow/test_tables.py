@@ -215,3 +215,25 @@ def test_rules_imitate_the_model_in_sql(busy_shop, members):
     fidelity = busy_shop.rows("select value from segments.metric where metric = 'rule_fidelity' order by run_id desc")
     assert right / len(mine) > 0.6
     assert 0.4 < fidelity[0][0] <= 1.0
+
+
+def test_every_feature_of_every_model_is_kept_or_dropped_for_a_reason(busy_shop):
+    rows = frame(busy_shop, "select * from segments.input")
+    models = frame(busy_shop, "select segmentation, model_version, parameters from segments.model")
+    fitted = {
+        (row.segmentation, row.model_version): json.loads(row.parameters)["preprocessing"]
+        for row in models.itertuples()
+        if "preprocessing" in row.parameters
+    }
+    assert fitted and set(zip(rows.segmentation, rows.model_version, strict=True)) == set(fitted)
+    for (name, version), preprocessing in fitted.items():
+        mine = rows[(rows.segmentation == name) & (rows.model_version == version)].set_index("feature")
+        dropped = {one["column"]: one["reason"] for one in preprocessing["dropped"]}
+        assert mine[mine.status == "dropped"].reason.to_dict() == dropped
+        kept = {
+            feature
+            for block in preprocessing["blocks"]
+            for feature in ([c["name"] for c in block["columns"]] if "columns" in block else [block["name"]])
+        }
+        assert set(mine[mine.status == "kept"].index) == kept
+        assert mine[["measure", "score", "rank"]].isna().all(axis=None)
