@@ -15,7 +15,7 @@ from sqlseg.segments.boosting import BoostedTrees, fit_boosted_trees
 from sqlseg.segments.calibration import Sigmoid, calibrated, calibration_error, fit_calibration
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
 from sqlseg.segments.model import FIT_USERS, ClusterModel, drift_columns
-from sqlseg.segments.preprocessing import Preprocessing, fit_preprocessing
+from sqlseg.segments.preprocessing import REPEATED_ABOVE, Preprocessing, fit_preprocessing
 from sqlseg.segments.shapes import concatenated
 from sqlseg.settings import DriftLimits
 
@@ -167,7 +167,11 @@ class SupervisedFit:
 
 
 def fit_supervised_model(
-    blocks: Sequence[Block], labels: Labels, seed: int, algorithm: str = "gradient_boosting"
+    blocks: Sequence[Block],
+    labels: Labels,
+    seed: int,
+    algorithm: str = "gradient_boosting",
+    correlation_limit: float = REPEATED_ABOVE,
 ) -> SupervisedFit:
     """Return the model that the labelled users give, and place all users with it.
 
@@ -181,7 +185,7 @@ def fit_supervised_model(
     if users > FIT_USERS:
         rows = np.sort(random.choice(users, FIT_USERS, replace=False))
         some = [block.take(rows) for block in blocks]
-    preprocessing = fit_preprocessing(some)
+    preprocessing = fit_preprocessing(some, repeated_above=correlation_limit)
     notes = [f"{dropped.column} is not used: {dropped.reason}." for dropped in preprocessing.dropped]
     if not preprocessing.inputs:
         raise UnusableLabels("no input tells users apart, so there is nothing to learn from")

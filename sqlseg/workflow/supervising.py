@@ -77,7 +77,7 @@ def learn_segments(
     labels, notes = read_labels(engine, project, segmentation, users)
     try:
         check_labels(labels)
-        fit = fit_supervised_model(blocks, labels, seed, segmentation.algorithm)
+        fit = fit_supervised_model(blocks, labels, seed, segmentation.algorithm, segmentation.correlation_limit)
     except UnusableLabels as error:
         raise setting_problem(project.settings, ("segmentations", name, "labels"), error.message) from error
     live = live_segments(engine, name)
