@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 IMAGE_MODEL := $(VENV)/.image-model
 
-.PHONY: demo test test-slow check bench evaluate clean
+.PHONY: demo test test-slow check bench bench-all evaluate clean
 
 # The main job on real data: a year of shopping by 2,469 households.
 demo: $(INSTALLED)
@@ -30,6 +30,15 @@ check: $(INSTALLED)
 # The figures of the README: the same job by sqlseg and written the usual way.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/cold_refresh.py
+
+# Feature views on 20 million events, the encoder, and cold refreshes of 1 and 10 million events. It takes half an hour
+# and 20 GB of memory, most of which pandas needs; 100 million events: benchmarks/scale.py --sizes 100M/2M.
+bench-all: bench
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/encoder.py
+	$(BIN)/python benchmarks/scale.py --sizes 1M/50k 10M/500k
+	$(BIN)/python benchmarks/scale.py --sizes 10M/500k --usual-up-to 0 --memory-limit 500MB --name scale_limited
 
 # What encoders, forecasts, content and segments are worth on real and simulated shops.
 evaluate: $(INSTALLED)

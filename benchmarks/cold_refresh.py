@@ -7,10 +7,8 @@ Exit 1 where the two did not compute the same features and embeddings.
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -23,12 +21,12 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+from measuring import machine
 
 from sqlseg.synth import write_synthetic_events
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "cold_refresh.json"
-LIBRARIES = ("duckdb", "numpy", "pandas", "pyarrow", "scikit-learn", "onnxruntime-gpu", "onnxruntime", "sqlglot")
 STEPS = ("events", "features", "embeddings", "segments", "tables")
 FASTER, LESS_MEMORY = 5.0, 0.5
 
@@ -113,33 +111,6 @@ def agreement(project: Path, usual: Path) -> dict[str, object]:
         "feature_columns_differ": differ,
         "embeddings_apart_at_most": apart,
         "same": not differ and apart <= 1e-5,
-    }
-
-
-def machine(threads: int) -> dict[str, object]:
-    """Describe what the figures were measured on."""
-
-    def first_line(path: str, start: str) -> str:
-        with Path(path).open(encoding="utf-8") as lines:
-            return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(start)), "unknown")
-
-    versions = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    linux = platform.system() == "Linux"
-    git = ("git", "-C", str(HERE), "rev-parse", "--short", "HEAD")
-    return {
-        "cpu": first_line("/proc/cpuinfo", "model name") if linux else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "memory": first_line("/proc/meminfo", "MemTotal") if linux else "unknown",
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "libraries": versions,
-        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
     }
 
 

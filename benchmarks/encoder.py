@@ -9,11 +9,7 @@ Exit 1 where two ways give different embeddings.
 """
 
 import argparse
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from measuring import machine
 
 from sqlseg.encoders.batching import cut_batches, pad_right
 from sqlseg.encoders.bench import MIXED, SHORT, random_tokens
@@ -33,40 +30,8 @@ HERE = Path(__file__).parent
 RESULT = HERE / "results" / "encoder.json"
 FIXED = 2_048
 OF_BARE, OF_FIXED, USERS_A_SECOND = 0.85, 8.0, 30_000
-LIBRARIES = ("numpy", "pyarrow", "onnxruntime-gpu", "onnxruntime", "torch")
 
 Way = Callable[[], np.ndarray]
-
-
-def machine() -> dict[str, object]:
-    """Describe what the figures were measured on."""
-
-    def cpu() -> str:
-        try:
-            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        except OSError:
-            return platform.processor()
-        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-    versions = {}
-    for library in LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    git = ("git", "-C", str(HERE), "rev-parse", "--short", "HEAD")
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        commit = ""
-    return {
-        "cpu": cpu(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "libraries": versions,
-        "commit": commit,
-    }
 
 
 def ways(session: EncoderSession, tokens: pa.Table) -> dict[str, Way]:
@@ -236,7 +201,7 @@ def main() -> int:
         "encoder": options.encoder,
         "users": options.users,
         "rounds": options.rounds,
-        "machine": machine(),
+        "machine": machine(threads=1),
         "results": results,
     }
     RESULT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from encoder import machine
+from measuring import machine
 
 from sqlseg.encoders.batching import ON_CPU, ON_GPU, Batching, encode_ragged
 from sqlseg.encoders.bench import MIXED, SHORT, random_tokens
@@ -128,7 +128,7 @@ def main() -> int:
         "encoder": options.encoder,
         "users": options.users,
         "rounds": options.rounds,
-        "machine": machine(),
+        "machine": machine(threads=1),
         "cuda": no_gpu or "started",
         "rows": [vars(row) for row in rows],
         "cosine_distance": apart,
