@@ -20,8 +20,10 @@ def single_changes_learned(model: SupervisedModel, blocks: Sequence[Block]) -> t
     """Return the smallest change of each readable feature that moves one user (blocks of one row), the easiest first.
 
     A feature that cannot do it alone is left out, and so are levels of text columns. Where a value is unknown, the way
-    is counted from the median.
+    is counted from the median. Models without trees are not asked: there are none.
     """
+    if model.trees is None:
+        return ()
     x = model.matrix(blocks)[0]
     own = int(model.score(blocks).labels[0])
     given = {column: block.values[0, i] for block in blocks for i, column in enumerate(block.columns)}

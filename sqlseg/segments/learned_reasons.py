@@ -1,11 +1,12 @@
 """Says why a learned model puts a user in one segment and not in the next one: what each input adds to the log-odds.
 
-The trees give each class a score; the difference of two scores is the log of how many times likelier one is, before
-calibration. Shapley values split it exactly:
+Trees and regressions give each class a score; the difference of two scores is the log of how many times likelier one
+is, before calibration. Shapley values split it exactly:
 
     score(own) - score(runner-up) = what it is for nobody in particular + sum over inputs of their contributions
 
-An embedding's axes are summed into one, which keeps the sum.
+Of a regression they are what each input adds beyond that of the average user, who is at 0 in every input. An
+embedding's axes are summed into one, which keeps the sum. A graph of users has no such split.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from sqlseg.segments.assignment import Assignment
 from sqlseg.segments.blocks import Block, FloatArray, IntArray
 from sqlseg.segments.explain import Contribution, UserReasons, strongest, summed_by_feature
+from sqlseg.segments.linear import LogisticRegression
 from sqlseg.segments.shapley import expected_scores, score_parts
 from sqlseg.segments.supervised import SupervisedModel
 
@@ -32,30 +34,42 @@ def learned_reasons(
     model: SupervisedModel, blocks: Sequence[Block], assignment: Assignment, count: int = 3
 ) -> UserReasons | None:
     """Return for each user the `count` inputs that speak most for the own segment; None where the model cannot tell."""
-    if not model.trees.knows_users:
+    if not _can_tell(model):
         return None
     inputs = model.preprocessing.inputs
 
     def split(some: Sequence[Block], own: IntArray, other: IntArray) -> FloatArray:
-        return summed_by_feature(_against(score_parts(model.trees, model.matrix(some)), own, other), inputs)[1]
+        return summed_by_feature(_against(_split(model, some)[0], own, other), inputs)[1]
 
     return strongest(inputs, blocks, assignment, split, count)
 
 
 def explain_learned(model: SupervisedModel, blocks: Sequence[Block], assignment: Assignment) -> LearnedReasons | None:
     """Return what each feature adds for one user (blocks of one row), the strongest first; None as above."""
-    if not model.trees.knows_users:
+    if not _can_tell(model):
         return None
-    parts = score_parts(model.trees, model.matrix(blocks))
+    parts, expected = _split(model, blocks)
     features, values = summed_by_feature(
         _against(parts, assignment.labels, assignment.runner_up), model.preprocessing.inputs
     )
-    expected = expected_scores(model.trees)[None, None, :]
     rows = [Contribution(feature, float(value)) for feature, value in zip(features, values[0], strict=True)]
     return LearnedReasons(
-        float(_against(expected, assignment.labels, assignment.runner_up)[0, 0]),
+        float(_against(expected[None, None, :], assignment.labels, assignment.runner_up)[0, 0]),
         tuple(sorted(rows, key=lambda row: -abs(row.contribution))),
     )
+
+
+def _can_tell(model: SupervisedModel) -> bool:
+    return isinstance(model.classifier, LogisticRegression) or (model.trees is not None and model.trees.knows_users)
+
+
+def _split(model: SupervisedModel, blocks: Sequence[Block]) -> tuple[FloatArray, FloatArray]:
+    """Return users x inputs x scores, what each input adds, and what each score is for nobody in particular."""
+    X = model.matrix(blocks)
+    if isinstance(model.classifier, LogisticRegression):
+        return X[:, :, None] * model.classifier.weights.T, model.classifier.intercepts
+    assert model.trees is not None
+    return score_parts(model.trees, X), expected_scores(model.trees)
 
 
 def _against(parts: FloatArray, own: IntArray, other: IntArray) -> FloatArray:

@@ -1,7 +1,7 @@
-"""A segmentation that is learned from users whose segment is known: gradient boosting, calibrated, as one JSON text."""
+"""A segmentation that is learned from users whose segment is known: a classifier, calibrated, as one JSON text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,25 +11,29 @@ from numpy.typing import NDArray
 from sqlseg.errors import SqlsegError
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, rounded, user_count
-from sqlseg.segments.boosting import BoostedTrees, fit_boosted_trees
+from sqlseg.segments.boosting import BoostedTrees
 from sqlseg.segments.calibration import Sigmoid, calibrated, calibration_error, fit_calibration
+from sqlseg.segments.clustering import sampled_rows
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
+from sqlseg.segments.learners import LEARNERS, OTHERS_AT_MOST, Classifier, from_parts, to_parts
 from sqlseg.segments.model import FIT_USERS, ClusterModel, drift_columns
 from sqlseg.segments.preprocessing import REPEATED_ABOVE, Preprocessing, fit_preprocessing
 from sqlseg.segments.shapes import concatenated
 from sqlseg.settings import DriftLimits
 
-SUPERVISED_ALGORITHMS = ("gradient_boosting",)
+SUPERVISED_ALGORITHMS = tuple(LEARNERS)
 LABELLED_AT_LEAST = 20
 """Users that each class must have: under it, neither a class nor how well it is told can be learned."""
 
 _FORMAT = 1
-_TRAINED_ON = 50_000
 _ALL_OF_A_CLASS = 1_000
 _HELD_OUT = 0.25
 _LEARNED_FROM_AT_LEAST = 10
 _FOLDS = 3
 _USERS_AT_ONCE = 65_536
+
+Fit = Callable[[FloatArray, IntArray], Classifier]
+"""Makes a classifier of users x inputs and their classes."""
 
 
 class UnusableLabels(SqlsegError):
@@ -56,16 +60,16 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class SupervisedModel:
-    """Trees over the inputs as they are, the calibration of what they believe, and the permanent id of each class.
+    """A classifier over the inputs, the calibration of what it believes, and the permanent id of each class.
 
-    The preprocessing says which inputs are used and how embeddings are turned; readable columns go in as they are,
-    unknown values too. `labels` is the fingerprint of the labels that the model was learned from.
+    The preprocessing says which inputs are used and how embeddings are turned; trees read readable columns as they
+    are, unknown values too. `labels` is the fingerprint of the labels that the model was learned from.
     """
 
     algorithm: str
     preprocessing: Preprocessing
     classes: tuple[str, ...]
-    trees: BoostedTrees
+    classifier: Classifier
     calibration: tuple[Sigmoid, ...]
     references: tuple[Reference, ...]
     seed: int
@@ -73,9 +77,14 @@ class SupervisedModel:
     labels: str
     segment_ids: tuple[str, ...] = ()
 
+    @property
+    def trees(self) -> BoostedTrees | None:
+        """The classifier where it is made of trees."""
+        return self.classifier if isinstance(self.classifier, BoostedTrees) else None
+
     def matrix(self, blocks: Sequence[Block]) -> FloatArray:
-        """Return what the trees read, users x inputs."""
-        return _matrix(self.preprocessing, blocks)
+        """Return what the classifier reads, users x inputs."""
+        return _matrix(self.algorithm, self.preprocessing, blocks)
 
     def probabilities(self, blocks: Sequence[Block]) -> FloatArray:
         """Return users x classes, calibrated."""
@@ -83,7 +92,7 @@ class SupervisedModel:
 
     def calibrated(self, X: FloatArray) -> FloatArray:
         """Return users x classes for what `matrix` gives."""
-        return calibrated(self.trees.probabilities(X), self.calibration)
+        return calibrated(self.classifier.probabilities(X), self.calibration)
 
     def score(self, blocks: Sequence[Block], *, with_probability: bool = False) -> Assignment:
         """Return the likeliest class of each user, its probability as confidence, and the second; no distance.
@@ -119,7 +128,7 @@ class SupervisedModel:
             "algorithm": self.algorithm,
             "preprocessing": self.preprocessing.to_dict(),
             "classes": self.classes,
-            "trees": self.trees.to_dict(),
+            **to_parts(self.classifier),
             "calibration": [asdict(sigmoid) for sigmoid in self.calibration],
             "references": [known.to_dict() for known in self.references],
             "seed": self.seed,
@@ -142,7 +151,7 @@ class SupervisedModel:
             algorithm=data["algorithm"],
             preprocessing=Preprocessing.from_dict(data["preprocessing"]),
             classes=tuple(data["classes"]),
-            trees=BoostedTrees.from_dict(data["trees"]),
+            classifier=from_parts(data),
             calibration=tuple(Sigmoid(**sigmoid) for sigmoid in data["calibration"]),
             references=tuple(Reference.from_dict(known) for known in data["references"]),
             seed=data["seed"],
@@ -175,11 +184,13 @@ def fit_supervised_model(
 ) -> SupervisedFit:
     """Return the model that the labelled users give, and place all users with it.
 
-    Rows must come in a fixed order (by user_id). At most 50,000 labelled users are learned from, drawn by the seed
+    Rows must come in a fixed order (by user_id). Of very many labelled users some are learned from, drawn by the seed
     class by class. The measures are of a quarter of them, the newest where the labels have a time, else drawn class
-    by class, that a second model, made in the same way of the others, has not seen. Raises UnusableLabels.
+    by class, that a second model, made in the same way of the others, has not seen: neither their labels nor them
+    among users without one. Raises UnusableLabels.
     """
     check_labels(labels)
+    learner = LEARNERS[algorithm]
     users, random = user_count(blocks), np.random.default_rng(seed)
     some = list(blocks)
     if users > FIT_USERS:
@@ -190,20 +201,39 @@ def fit_supervised_model(
     if not preprocessing.inputs:
         raise UnusableLabels("no input tells users apart, so there is nothing to learn from")
     references = tuple(reference(name, values) for (name, _), values in drift_columns(preprocessing, some).items())
-    rows = _learned_from(labels.of_users, random)
-    X, y = _matrix(preprocessing, [block.take(rows) for block in blocks]), labels.of_users[rows]
+    rows = _learned_from(labels.of_users, learner.labelled, random)
+    X, y = _matrix(algorithm, preprocessing, [block.take(rows) for block in blocks]), labels.of_users[rows]
     unknown = [name for name, column in zip(preprocessing.inputs, X.T, strict=True) if np.isnan(column).all()]
     notes.extend(f"{name} is not used: missing for every labelled user." for name in dict.fromkeys(unknown))
+    unlabelled, others = X[:0], X[:0]
+    if learner.others is not None:
+        free = np.flatnonzero(labels.of_users == NOBODY)
+        free = free[sampled_rows(free.size, OTHERS_AT_MOST, seed)]
+        unlabelled = _matrix(algorithm, preprocessing, [block.take(free) for block in blocks])
+        others = learner.others(unlabelled, seed)
+        if not free.size:
+            notes.append(f"Every user has a label, so {algorithm} has nobody else to learn from.")
     when = None if labels.when is None else labels.when[rows]
     held_out, how = _held_out(y, when, random)
     notes.extend(how)
-    metrics, by_class = _measures(X, y, held_out, len(labels.classes), seed)
-    trees, calibration = _calibrated_trees(X, y, seed)
+
+    def fit(X: FloatArray, y: IntArray) -> Classifier:
+        return learner.fit(X, y, others, seed)
+
+    metrics, by_class = _measures(fit, X, y, held_out, len(labels.classes), seed)
+    classifier, calibration = _calibrated(fit, X, y, seed)
+    agreement = learner.agreement(classifier, X, y, unlabelled, seed)
+    if agreement is not None:
+        metrics["bridge_agreement"] = agreement
+        notes.append(
+            f"{algorithm} run on a sample and the segments of its users agree to {agreement:.2f} "
+            "(adjusted Rand index; 1 is no loss)."
+        )
     model = SupervisedModel(
         algorithm=algorithm,
         preprocessing=preprocessing,
         classes=labels.classes,
-        trees=trees,
+        classifier=classifier,
         calibration=calibration,
         references=references,
         seed=seed,
@@ -225,11 +255,13 @@ def check_labels(labels: Labels) -> None:
         raise UnusableLabels(f"each label needs at least {LABELLED_AT_LEAST} users to learn from: {told}")
 
 
-def _matrix(preprocessing: Preprocessing, blocks: Sequence[Block]) -> FloatArray:
-    """Return users x inputs: readable columns as they are, all else along its axes; NaN is unknown.
+def _matrix(algorithm: str, preprocessing: Preprocessing, blocks: Sequence[Block]) -> FloatArray:
+    """Return users x inputs as the algorithm reads them: scaled, or readable columns as they are and NaN for unknown.
 
     Rounded to 1e-6, so that the order in which a database added up its doubles decides nothing.
     """
+    if LEARNERS[algorithm].reads == "scaled":
+        return preprocessing.transform(blocks)
     return rounded(np.column_stack(list(drift_columns(preprocessing, blocks).values())))
 
 
@@ -241,14 +273,14 @@ def _likeliest(probabilities: FloatArray) -> Assignment:
     return Assignment(labels, np.full(users.size, np.nan), others.argmax(axis=1), probabilities[users, labels])
 
 
-def _calibrated_trees(X: FloatArray, y: IntArray, seed: int) -> tuple[BoostedTrees, tuple[Sigmoid, ...]]:
-    """Return trees learned from all of these users, calibrated by what trees of two thirds say of the other third."""
+def _calibrated(fit: Fit, X: FloatArray, y: IntArray, seed: int) -> tuple[Classifier, tuple[Sigmoid, ...]]:
+    """Return what all of these users teach, calibrated by what those of two thirds teach says of the other third."""
     fold = _dealt(y, _FOLDS, np.random.default_rng(seed))
     believed = np.empty((y.size, int(y.max()) + 1))
     for number in range(_FOLDS):
         there = fold == number
-        believed[there] = fit_boosted_trees(X[~there], y[~there], seed).probabilities(X[there])
-    return fit_boosted_trees(X, y, seed), fit_calibration(believed, y)
+        believed[there] = fit(X[~there], y[~there]).probabilities(X[there])
+    return fit(X, y), fit_calibration(believed, y)
 
 
 def _dealt(y: IntArray, parts: int, random: np.random.Generator) -> IntArray:
@@ -260,14 +292,15 @@ def _dealt(y: IntArray, parts: int, random: np.random.Generator) -> IntArray:
     return part
 
 
-def _learned_from(of_users: IntArray, random: np.random.Generator) -> IntArray:
+def _learned_from(of_users: IntArray, at_most: int, random: np.random.Generator) -> IntArray:
     rows = np.flatnonzero(of_users != NOBODY)
-    if rows.size <= _TRAINED_ON:
+    if rows.size <= at_most:
         return rows
-    share, kept = _TRAINED_ON / rows.size, []
-    for one in np.unique(of_users[rows]):
+    classes = np.unique(of_users[rows])
+    share, fewest, kept = at_most / rows.size, min(_ALL_OF_A_CLASS, at_most // (2 * classes.size)), []
+    for one in classes:
         members = rows[of_users[rows] == one]
-        count = min(members.size, max(_ALL_OF_A_CLASS, int(share * members.size)))
+        count = min(members.size, max(fewest, int(share * members.size)))
         kept.append(random.choice(members, count, replace=False))
     return np.sort(np.concatenate(kept))
 
@@ -287,12 +320,12 @@ def _held_out(y: IntArray, when: FloatArray | None, random: np.random.Generator)
 
 
 def _measures(
-    X: FloatArray, y: IntArray, held_out: NDArray[np.bool_], count: int, seed: int
+    fit: Fit, X: FloatArray, y: IntArray, held_out: NDArray[np.bool_], count: int, seed: int
 ) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-    trees, calibration = _calibrated_trees(X[~held_out], y[~held_out], seed)
-    probabilities = calibrated(trees.probabilities(X[held_out]), calibration)
+    classifier, calibration = _calibrated(fit, X[~held_out], y[~held_out], seed)
+    probabilities = calibrated(classifier.probabilities(X[held_out]), calibration)
     truth, told = y[held_out], probabilities.argmax(axis=1)
     precision, recall, f1, _ = precision_recall_fscore_support(truth, told, labels=range(count), zero_division=0)
     by_class = []

@@ -24,6 +24,13 @@ LIVE_COLUMNS: Mapping[str, str] = {
 _READABLE: Mapping[str, str] = {"features": "", "forecast": "forecast_", "sentiment": "sentiment_"}
 """The kinds of inputs that are relations in `features`, with what stands before their name there."""
 
+_NO_SHORT_SQL: Mapping[str, str] = {
+    "gradient_boosting": "its boosted trees are no short SQL",
+    "logistic_regression": "only clusters are so far, and this is learned from labels",
+    "label_spreading": "it compares users with hundreds of others, not with a formula",
+    "self_training": "only clusters are so far, and this is learned from labels",
+}
+
 
 def live_relation(segmentation: str) -> Relation:
     """Return the name of a segmentation's live view."""
@@ -37,16 +44,15 @@ def membership_sql(engine: Engine, segmentation: str, dialect: Dialect = "duckdb
     of the segments are written in. Raises CannotCompile.
     """
     found = engine.row(
-        "select s.kind, m.parameters, m.inputs from segments.segmentation as s "
+        "select s.kind, m.algorithm, m.parameters, m.inputs from segments.segmentation as s "
         "join segments.model as m using (segmentation, model_version) where segmentation = $name",
         {"name": segmentation},
     )
     if found is None:
         raise CannotCompile(segmentation, "no refresh has placed its users yet")
-    kind, model, inputs = found
+    kind, algorithm, model, inputs = found
     if kind != "cluster":
-        why = "only models are, and this is of kind rules" if kind == "rules" else "its boosted trees are no short SQL"
-        raise CannotCompile(segmentation, why)
+        raise CannotCompile(segmentation, _NO_SHORT_SQL.get(algorithm, "only models are, and this is of kind rules"))
     names = None
     if dialect != "duckdb":
         names = dict(

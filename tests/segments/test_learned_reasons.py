@@ -95,7 +95,7 @@ def test_a_model_from_before_users_were_counted_gives_no_reasons(fitted):
     rounds = tuple(
         tuple(replace(tree, users=np.empty(0, dtype=np.int64)) for tree in each) for each in fit.model.trees.rounds
     )
-    old = replace(fit.model, trees=replace(fit.model.trees, rounds=rounds))
+    old = replace(fit.model, classifier=replace(fit.model.trees, rounds=rounds))
     assert learned_reasons(old, blocks, fit.assignment) is None
     assert explain_learned(old, one(blocks, 0), old.score(one(blocks, 0))) is None
     assert np.array_equal(old.score(blocks).labels, fit.assignment.labels)

@@ -140,7 +140,7 @@ def test_measures_by_class_are_those_of_scikit_learn(monkeypatch):
     held_out = np.arange(200) % 4 == 0
     said = np.column_stack([np.linspace(1, 0, 200), np.linspace(0, 1, 200)])
     monkeypatch.setattr(supervised, "calibrated", lambda believed, _: said[held_out])
-    metrics, by_class = supervised._measures(X, y, held_out, 2, 0)
+    metrics, by_class = supervised._measures(lambda X, y: fit_boosted_trees(X, y, 0), X, y, held_out, 2, 0)
     truth, told = y[held_out], said[held_out].argmax(axis=1)
     assert metrics["auc"] == pytest.approx(roc_auc_score(truth, said[held_out, 1]))
     assert by_class[1]["f1"] == pytest.approx(f1_score(truth, told))

@@ -90,6 +90,37 @@ def test_everybody_is_placed_as_the_labels_teach(shop):
     assert shop.published("select count(*) from segments.rule where segmentation = 'worth'") != [(0,)]
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "stored"),
+    [("logistic_regression", "regression"), ("label_spreading", "graph"), ("self_training", "regression")],
+)
+def test_other_algorithms_place_everybody_too_and_later_users_by_the_frozen_model(shop, algorithm, stored):
+    shop.settings(RULES + LEARNED + f'algorithm = "{algorithm}"\n')
+    outcome = shop.refresh()
+    assert outcome.plan.segmentations[1].reasons == (f"algorithm is {algorithm}, was gradient_boosting",)
+    assert members(shop) == {row["user_id"]: row["user_id"][:4].capitalize() for row in EVENTS}
+    [(version, text)] = shop.rows(
+        "select model_version, parameters from segments.model where segmentation = 'worth' and model_version = 2"
+    )
+    assert stored in json.loads(text) and "trees" not in json.loads(text)
+    metrics = dict(
+        shop.rows("select metric, value from segments.metric where segmentation = 'worth' order by run_id, metric")
+    )
+    assert metrics["accuracy"] == metrics["auc"] == 1.0 and metrics["held_out_users"] == 14.0
+    assert ("bridge_agreement" in metrics) == (algorithm == "label_spreading")
+    assert shop.refresh().plan.kind == "noop"
+    confidence = "select user_id, confidence from segments.membership where segmentation = 'worth' order by 1"
+    before = dict(shop.rows(confidence))
+    shop.settings(RULES + LEARNED + f'algorithm = "{algorithm}"\nrefit = "never"\n')
+    shop.events(*EVENTS, bought("stranger", "2024-03-09 10:00", 1010))
+    assert shop.refresh().plan.kind == "warm" and versions(shop) == [1, version]
+    assert members(shop)["stranger"] == "Rich"
+    after = dict(shop.rows(confidence))
+    assert {user: value for user, value in after.items() if user != "stranger"} == before
+    ran = shop.sqlseg("segments", "show", "worth", "--sql")
+    assert ran.code == 1 and "cannot be written as SQL" in ran.err
+
+
 def test_nothing_new_changes_nothing_and_new_events_fit_nothing(shop):
     assert shop.refresh().plan.kind == "noop"
     shop.events(*EVENTS, LATER)
