@@ -55,6 +55,8 @@ device = "auto"
 publish = ["rfm@1"]
 """
 
+SUPERVISED = '[segmentations.a]\nkind = "supervised"\ninputs = ["rfm@1"]\nlabels = "sql/segments/value.sql"\n'
+
 Load = Callable[[str], Settings]
 
 
@@ -217,6 +219,13 @@ def test_all_problems_come_in_one_message_in_the_order_of_the_file(load: Load) -
          "segmentations.a.drift.days", "must be a whole number"),
         ('[segmentations.a]\nkind = "cluster"\ninputs = ["rfm@1"]\nsql = "x"', 4, "segmentations.a.sql", "unknown key"),
         ('[segmentations.a]\nkind = "supervised"\ninputs = ["rfm@1"]', 1, "segmentations.a.labels", "is missing"),
+        (SUPERVISED + 'select = "mutual"', 5, "segmentations.a.select",
+         'must be "none", "mutual_information" or "chi_squared", got \'mutual\''),
+        (SUPERVISED + 'keep = 10', 5, "segmentations.a.keep", "nothing chooses them: add select"),
+        (SUPERVISED + 'select = "chi_squared"\nkeep = 1.5', 6, "segmentations.a.keep",
+         "must be a number of features, such as 10, or a share between 0 and 1, such as 0.5, got 1.5"),
+        (SUPERVISED + 'projection = "umap"', 5, "segmentations.a.projection", 'must be "none", "pca" or "lda"'),
+        (SUPERVISED + 'correlation_limit = 0', 5, "segmentations.a.correlation_limit", "must be greater than 0"),
         ('[segmentations.a]\nkind = "supervised"\ninputs = ["rfm@1"]\nlabels = "sql/none.sql"', 4,
          "segmentations.a.labels", "there is no file"),
         ('[segmentations.a]\nkind = "rule"', 1, "segmentations.a", "did you mean rules?"),

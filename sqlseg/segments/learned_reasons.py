@@ -17,7 +17,6 @@ import numpy as np
 from sqlseg.segments.assignment import Assignment
 from sqlseg.segments.blocks import Block, FloatArray, IntArray
 from sqlseg.segments.explain import Contribution, UserReasons, strongest, summed_by_feature
-from sqlseg.segments.linear import LogisticRegression
 from sqlseg.segments.shapley import expected_scores, score_parts
 from sqlseg.segments.supervised import SupervisedModel
 
@@ -60,14 +59,14 @@ def explain_learned(model: SupervisedModel, blocks: Sequence[Block], assignment:
 
 
 def _can_tell(model: SupervisedModel) -> bool:
-    return isinstance(model.classifier, LogisticRegression) or (model.trees is not None and model.trees.knows_users)
+    return model.regression is not None or (model.trees is not None and model.trees.knows_users)
 
 
 def _split(model: SupervisedModel, blocks: Sequence[Block]) -> tuple[FloatArray, FloatArray]:
     """Return users x inputs x scores, what each input adds, and what each score is for nobody in particular."""
     X = model.matrix(blocks)
-    if isinstance(model.classifier, LogisticRegression):
-        return X[:, :, None] * model.classifier.weights.T, model.classifier.intercepts
+    if (regression := model.regression) is not None:
+        return X[:, :, None] * regression.weights.T, regression.intercepts
     assert model.trees is not None
     return score_parts(model.trees, X), expected_scores(model.trees)
 

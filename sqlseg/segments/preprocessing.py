@@ -34,7 +34,7 @@ from sqlseg.segments.axes import EmbeddingProjection, fit_embedding
 from sqlseg.segments.blocks import Block, FloatArray, UnusableInput, rounded, user_count
 from sqlseg.segments.categories import Category, expanded, fit_category
 from sqlseg.segments.content import ContentProjection, fit_content
-from sqlseg.segments.scaling import ColumnScaling, fit_columns, fit_level, scale_columns
+from sqlseg.segments.scaling import ColumnScaling, fit_column, fit_level, scale_columns
 
 REPEATED_ABOVE = 0.98
 
@@ -129,10 +129,12 @@ class Preprocessing:
             first = last
         return rounded(result)
 
-    def without(self, reasons: Mapping[str, str], scores: Mapping[str, float] | None = None) -> "Preprocessing":
+    def without(
+        self, reasons: Mapping[str, str], scores: Mapping[str, float] | None = None, measure: str = "none"
+    ) -> "Preprocessing":
         """Return what is left when features are dropped for these reasons; an embedding goes as a whole.
 
-        `scores` are of all features, those that stay too. The scale of a block stays what it was.
+        `scores` by this measure are of all features, those that stay too. The scale of a block stays what it was.
         """
         scores = scores or {}
         blocks: list[FittedBlock] = []
@@ -147,7 +149,8 @@ class Preprocessing:
                 block = replace(block, columns=tuple(column for column in block.columns if column.name not in gone))
             blocks.append(block)
         kept = {name: score for name, score in scores.items() if name not in reasons}
-        return replace(self, blocks=tuple(blocks), dropped=tuple(dropped), scores=kept)
+        by = measure if scores else self.measure
+        return replace(self, blocks=tuple(blocks), dropped=tuple(dropped), measure=by, scores=kept or self.scores)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, texts and numbers, ready for JSON."""
@@ -184,12 +187,13 @@ def fit_preprocessing(
 
     A column whose correlation with an earlier one is above `repeated_above`, or below its negative, is dropped.
 
-    >>> from sqlseg.segments.blocks import feature_block
-    >>> fitted = fit_preprocessing([feature_block("rfm@1", ["rfm__orders", "rfm__same"], [[1, 5], [2, 5], [3, 5]])])
-    >>> fitted.inputs
-    ('rfm__orders',)
-    >>> fitted.dropped[0].reason
-    'the same for every user'
+        >>> from sqlseg.segments.axes import EmbeddingProjection, fit_embedding
+    from sqlseg.segments.blocks import feature_block
+        >>> fitted = fit_preprocessing([feature_block("rfm@1", ["rfm__orders", "rfm__same"], [[1, 5], [2, 5], [3, 5]])])
+        >>> fitted.inputs
+        ('rfm__orders',)
+        >>> fitted.dropped[0].reason
+        'the same for every user'
     """
     user_count(blocks)
     weight_of = _weights(blocks, weights or {})
@@ -209,11 +213,12 @@ def fit_preprocessing(
                 fitted.append(projection)
             continue
         columns: list[ColumnScaling] = []
-        values = dict(zip(block.columns, block.values.T, strict=True))
-        readable = {name: column for name, column in values.items() if name not in of_levels}
-        scalings = dict(zip(readable, fit_columns(readable), strict=True))
-        for name, column in values.items():
-            scaling = scalings.get(name) or fit_level(name, column, len(of_levels[name].names))
+        for position, name in enumerate(block.columns):
+            category = of_levels.get(name)
+            if category is None:
+                scaling = fit_column(name, block.values[:, position])
+            else:
+                scaling = fit_level(name, block.values[:, position], len(category.names))
             if isinstance(scaling, str):
                 dropped.append(Dropped(block.name, name, scaling))
             else:

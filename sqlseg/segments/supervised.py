@@ -16,8 +16,11 @@ from sqlseg.segments.calibration import Sigmoid, calibrated, calibration_error, 
 from sqlseg.segments.clustering import sampled_rows
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
 from sqlseg.segments.learners import LEARNERS, OTHERS_AT_MOST, Classifier, from_parts, to_parts
+from sqlseg.segments.linear import LogisticRegression
 from sqlseg.segments.model import FIT_USERS, ClusterModel, drift_columns
-from sqlseg.segments.preprocessing import REPEATED_ABOVE, Preprocessing, fit_preprocessing
+from sqlseg.segments.preparation import Learned, Preparation, learned
+from sqlseg.segments.preprocessing import Preprocessing, fit_preprocessing
+from sqlseg.segments.projection import Projection
 from sqlseg.segments.shapes import concatenated
 from sqlseg.settings import DriftLimits
 
@@ -32,7 +35,7 @@ _LEARNED_FROM_AT_LEAST = 10
 _FOLDS = 3
 _USERS_AT_ONCE = 65_536
 
-Fit = Callable[[FloatArray, IntArray], Classifier]
+Fit = Callable[[FloatArray, IntArray], Learned]
 """Makes a classifier of users x inputs and their classes."""
 
 
@@ -76,14 +79,24 @@ class SupervisedModel:
     fit_user_count: int
     labels: str
     segment_ids: tuple[str, ...] = ()
+    projection: Projection | None = None
+    """The axes that the inputs are turned onto before the classifier reads them, where they are."""
 
     @property
     def trees(self) -> BoostedTrees | None:
         """The classifier where it is made of trees."""
         return self.classifier if isinstance(self.classifier, BoostedTrees) else None
 
+    @property
+    def regression(self) -> LogisticRegression | None:
+        """The classifier where it is linear, as weights of the inputs themselves, whatever axes it reads."""
+        if not isinstance(self.classifier, LogisticRegression) or self.projection is None:
+            return self.classifier if isinstance(self.classifier, LogisticRegression) else None
+        weights = self.classifier.weights @ self.projection.axes
+        return LogisticRegression(self.classifier.intercepts - weights @ self.projection.center, weights)
+
     def matrix(self, blocks: Sequence[Block]) -> FloatArray:
-        """Return what the classifier reads, users x inputs."""
+        """Return users x inputs, as the classifier or the projection before it reads them."""
         return _matrix(self.algorithm, self.preprocessing, blocks)
 
     def probabilities(self, blocks: Sequence[Block]) -> FloatArray:
@@ -92,7 +105,8 @@ class SupervisedModel:
 
     def calibrated(self, X: FloatArray) -> FloatArray:
         """Return users x classes for what `matrix` gives."""
-        return calibrated(self.classifier.probabilities(X), self.calibration)
+        along = X if self.projection is None else self.projection.along(X)
+        return calibrated(self.classifier.probabilities(along), self.calibration)
 
     def score(self, blocks: Sequence[Block], *, with_probability: bool = False) -> Assignment:
         """Return the likeliest class of each user, its probability as confidence, and the second; no distance.
@@ -135,6 +149,7 @@ class SupervisedModel:
             "fit_user_count": self.fit_user_count,
             "labels": self.labels,
             "segment_ids": self.segment_ids,
+            **({} if self.projection is None else {"projection": self.projection.to_dict()}),
         }
         return json.dumps(data, allow_nan=False)
 
@@ -158,6 +173,7 @@ class SupervisedModel:
             fit_user_count=data["fit_user_count"],
             labels=data["labels"],
             segment_ids=tuple(data["segment_ids"]),
+            projection=Projection.from_dict(data["projection"]) if "projection" in data else None,
         )
 
 
@@ -180,7 +196,7 @@ def fit_supervised_model(
     labels: Labels,
     seed: int,
     algorithm: str = "gradient_boosting",
-    correlation_limit: float = REPEATED_ABOVE,
+    preparation: Preparation | None = None,
 ) -> SupervisedFit:
     """Return the model that the labelled users give, and place all users with it.
 
@@ -190,21 +206,22 @@ def fit_supervised_model(
     among users without one. Raises UnusableLabels.
     """
     check_labels(labels)
-    learner = LEARNERS[algorithm]
+    how, learner = preparation or Preparation(), LEARNERS[algorithm]
     users, random = user_count(blocks), np.random.default_rng(seed)
     some = list(blocks)
     if users > FIT_USERS:
         rows = np.sort(random.choice(users, FIT_USERS, replace=False))
         some = [block.take(rows) for block in blocks]
-    preprocessing = fit_preprocessing(some, repeated_above=correlation_limit)
-    notes = [f"{dropped.column} is not used: {dropped.reason}." for dropped in preprocessing.dropped]
+    preprocessing = fit_preprocessing(some, repeated_above=how.correlation_limit)
     if not preprocessing.inputs:
         raise UnusableLabels("no input tells users apart, so there is nothing to learn from")
-    references = tuple(reference(name, values) for (name, _), values in drift_columns(preprocessing, some).items())
     rows = _learned_from(labels.of_users, learner.labelled, random)
-    X, y = _matrix(algorithm, preprocessing, [block.take(rows) for block in blocks]), labels.of_users[rows]
-    unknown = [name for name, column in zip(preprocessing.inputs, X.T, strict=True) if np.isnan(column).all()]
-    notes.extend(f"{name} is not used: missing for every labelled user." for name in dict.fromkeys(unknown))
+    labelled = [block.take(rows) for block in blocks]
+    preprocessing = preprocessing.without(_unknown(preprocessing, labelled))
+    if not preprocessing.inputs:
+        raise UnusableLabels("every input is missing for the users with a label, so there is nothing to learn from")
+    X, y = _matrix(algorithm, preprocessing, labelled), labels.of_users[rows]
+    notes = []
     unlabelled, others = X[:0], X[:0]
     if learner.others is not None:
         free = np.flatnonzero(labels.of_users == NOBODY)
@@ -214,31 +231,38 @@ def fit_supervised_model(
         if not free.size:
             notes.append(f"Every user has a label, so {algorithm} has nobody else to learn from.")
     when = None if labels.when is None else labels.when[rows]
-    held_out, how = _held_out(y, when, random)
-    notes.extend(how)
+    held_out, said = _held_out(y, when, random)
+    notes.extend(said)
 
-    def fit(X: FloatArray, y: IntArray) -> Classifier:
-        return learner.fit(X, y, others, seed)
+    def fit(X: FloatArray, y: IntArray) -> Learned:
+        def make(X: FloatArray, y: IntArray, others: FloatArray) -> Classifier:
+            return learner.fit(X, y, others, seed)
+
+        return learned(make, X, y, others, preprocessing.inputs, how)
 
     metrics, by_class = _measures(fit, X, y, held_out, len(labels.classes), seed)
-    classifier, calibration = _calibrated(fit, X, y, seed)
-    agreement = learner.agreement(classifier, X, y, unlabelled, seed)
+    found, calibration = _calibrated(fit, X, y, seed)
+    chosen = preprocessing.without(found.dropped, found.scores, how.selection.by)
+    agreement = learner.agreement(found.classifier, found.reads(X), y, found.reads(unlabelled), seed)
     if agreement is not None:
         metrics["bridge_agreement"] = agreement
         notes.append(
             f"{algorithm} run on a sample and the segments of its users agree to {agreement:.2f} "
             "(adjusted Rand index; 1 is no loss)."
         )
+    notes = [f"{one.column} is not used: {one.reason}." for one in chosen.dropped] + notes
+    references = tuple(reference(name, values) for (name, _), values in drift_columns(chosen, some).items())
     model = SupervisedModel(
         algorithm=algorithm,
-        preprocessing=preprocessing,
+        preprocessing=chosen,
         classes=labels.classes,
-        classifier=classifier,
+        classifier=found.classifier,
         calibration=calibration,
         references=references,
         seed=seed,
         fit_user_count=y.size,
         labels=labels.fingerprint,
+        projection=found.projection,
     )
     metrics["labelled_users"] = float(labels.counts().sum())
     return SupervisedFit(model, model.score(blocks), metrics, by_class, tuple(notes))
@@ -265,6 +289,14 @@ def _matrix(algorithm: str, preprocessing: Preprocessing, blocks: Sequence[Block
     return rounded(np.column_stack(list(drift_columns(preprocessing, blocks).values())))
 
 
+def _unknown(preprocessing: Preprocessing, labelled: Sequence[Block]) -> dict[str, str]:
+    """Return the inputs of which nothing is known of any labelled user."""
+    known: dict[str, bool] = {}
+    for (name, _), column in drift_columns(preprocessing, labelled).items():
+        known[name] = known.get(name, False) or not bool(np.isnan(column).all())
+    return {name: "missing for every labelled user" for name, told in known.items() if not told}
+
+
 def _likeliest(probabilities: FloatArray) -> Assignment:
     users = np.arange(probabilities.shape[0])
     labels = probabilities.argmax(axis=1)
@@ -273,7 +305,7 @@ def _likeliest(probabilities: FloatArray) -> Assignment:
     return Assignment(labels, np.full(users.size, np.nan), others.argmax(axis=1), probabilities[users, labels])
 
 
-def _calibrated(fit: Fit, X: FloatArray, y: IntArray, seed: int) -> tuple[Classifier, tuple[Sigmoid, ...]]:
+def _calibrated(fit: Fit, X: FloatArray, y: IntArray, seed: int) -> tuple[Learned, tuple[Sigmoid, ...]]:
     """Return what all of these users teach, calibrated by what those of two thirds teach says of the other third."""
     fold = _dealt(y, _FOLDS, np.random.default_rng(seed))
     believed = np.empty((y.size, int(y.max()) + 1))

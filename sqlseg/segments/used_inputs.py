@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from sqlseg.segments.axes import EmbeddingProjection
+from sqlseg.segments.axes import VARIANCE_KEPT, EmbeddingProjection
 from sqlseg.segments.preprocessing import FeatureScaling, FittedBlock, Preprocessing
+from sqlseg.segments.projection import Projection
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,21 @@ def used_inputs(preprocessing: Preprocessing) -> tuple[UsedInput, ...]:
     scored = sorted((row for row in rows if row.score is not None), key=lambda row: -(row.score or 0.0))
     ranked = [replace(row, rank=rank) for rank, row in enumerate(scored, start=1)]
     return (*ranked, *(row for row in rows if row.score is None))
+
+
+def used_axes(projection: Projection) -> tuple[UsedInput, ...]:
+    """Return the axes that the inputs are turned onto, as inputs of their own, and those beyond them that are not."""
+    count, what = len(projection.axes), "variance" if projection.kind == "pca" else "differences between labels"
+    return tuple(
+        UsedInput(
+            f"{projection.kind}:{number}",
+            "projection",
+            number <= count,
+            f"holds {share:.1%} of the {what}"
+            + ("" if number <= count else f", beyond the {VARIANCE_KEPT:.0%} to keep"),
+        )
+        for number, share in enumerate(projection.shares.tolist(), start=1)
+    )
 
 
 def _features(block: FittedBlock) -> tuple[str, ...]:

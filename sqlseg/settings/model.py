@@ -166,6 +166,20 @@ class SupervisedSegmentation(FittedSegmentation):
     kind: Literal["supervised"]
     labels: ProjectSql
     algorithm: Annotated[str, PlainValidator(values.algorithm_name)] = "gradient_boosting"
+    select: Literal["none", "mutual_information", "chi_squared"] = "none"
+    keep: Annotated[int | float, PlainValidator(values.kept)] = 0.5
+    """How many features `select` keeps: a number, or a share of them."""
+    projection: Literal["none", "pca", "lda"] = "none"
+
+    @field_validator("keep")
+    @classmethod
+    def _chosen(cls, keep: int | float, info: ValidationInfo) -> int | float:
+        if info.data.get("select") == "none":
+            raise ValueError(
+                'says how many features are kept, but nothing chooses them: add select = "mutual_information" or '
+                '"chi_squared"'
+            )
+        return keep
 
 
 class EncoderSettings(Section):

@@ -245,6 +245,17 @@ def cluster_count(value: object) -> Literal["auto"] | int:
     raise ValueError(f'must be "auto" or a whole number of at least 1, got {value!r}')
 
 
+def kept(value: object) -> int | float:
+    """Return how many features are kept: a number of them, or a share."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, float) and 0 < value < 1:
+        return value
+    raise ValueError(
+        f"must be a number of features, such as 10, or a share between 0 and 1, such as 0.5, got {value!r}"
+    )
+
+
 def distinct(inputs: tuple[InputRef, ...]) -> tuple[InputRef, ...]:
     for position, one in enumerate(inputs):
         for other in inputs[:position]:

@@ -13,6 +13,7 @@ from sqlseg.features.registry import Registry
 from sqlseg.features.view import View
 from sqlseg.resources import resource_root
 from sqlseg.segments.algorithms import ALGORITHMS, FINDS_THE_NUMBER
+from sqlseg.segments.learners import LEARNERS
 from sqlseg.segments.supervised import SUPERVISED_ALGORITHMS
 from sqlseg.settings import (
     FILE_NAME,
@@ -332,6 +333,14 @@ def _check_algorithms(settings: Settings) -> None:
             known = ", ".join(f'"{one}"' for one in there)
             message = f"there is no algorithm {given!r}{nearest(given, there)}; it must be one of {known}"
             raise setting_problem(settings, ("segmentations", name, "algorithm"), message)
+        if isinstance(segmentation, SupervisedSegmentation) and segmentation.projection != "none":
+            turned = [f'"{one}"' for one, learner in LEARNERS.items() if learner.reads == "scaled"]
+            if f'"{given}"' not in turned:
+                message = (
+                    f'must be "none" with {given}, which reads each input as it is, unknown values too; '
+                    f"axes are for {', '.join(turned)}"
+                )
+                raise setting_problem(settings, ("segmentations", name, "projection"), message)
         if isinstance(segmentation, ClusterSegmentation) and given in FINDS_THE_NUMBER and segmentation.k != "auto":
             message = f'must be "auto" with {given}, which finds the number of segments itself, got {segmentation.k}'
             raise setting_problem(settings, ("segmentations", name, "k"), message)

@@ -280,7 +280,7 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
     record_content_profile(engine, plan.name, work.project.contents())
     if fitted and placed.model is not None:
         record_rules(engine, run, plan.name, placed, readable, version)
-        record_inputs(engine, plan.name, version, placed.model.preprocessing)
+        record_inputs(engine, plan.name, version, placed.model)
     recording.record_daily(engine, run, plan.name)
     recording.record_measures(engine, run, plan.name, placed)
     fitted_at: datetime = engine.value(

@@ -14,7 +14,9 @@ from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.identity import Lineage
 from sqlseg.segments.learned_reasons import learned_reasons
+from sqlseg.segments.preparation import Preparation
 from sqlseg.segments.refit import Evidence
+from sqlseg.segments.selection import Selection
 from sqlseg.segments.supervised import Labels, SupervisedModel, UnusableLabels, check_labels, fit_supervised_model
 from sqlseg.settings import SupervisedSegmentation, setting_problem
 from sqlseg.workflow.project import Project
@@ -77,7 +79,7 @@ def learn_segments(
     labels, notes = read_labels(engine, project, segmentation, users)
     try:
         check_labels(labels)
-        fit = fit_supervised_model(blocks, labels, seed, segmentation.algorithm, segmentation.correlation_limit)
+        fit = fit_supervised_model(blocks, labels, seed, segmentation.algorithm, _preparation(segmentation))
     except UnusableLabels as error:
         raise setting_problem(project.settings, ("segmentations", name, "labels"), error.message) from error
     live = live_segments(engine, name)
@@ -91,6 +93,14 @@ def learn_segments(
         lineage=_lineage(model, fit.assignment, users, previous, live),
         metrics=metrics,
         notes=(*notes, *fit.notes),
+    )
+
+
+def _preparation(segmentation: SupervisedSegmentation) -> Preparation:
+    return Preparation(
+        Selection(segmentation.select, segmentation.keep),
+        segmentation.projection,
+        segmentation.correlation_limit,
     )
 
 

@@ -255,6 +255,40 @@ def test_features_that_go_together_are_kept_up_to_the_limit(shop):
         shop.refresh()
 
 
+def test_inputs_are_chosen_by_what_they_tell_and_ranked(shop):
+    more = 'inputs = ["rfm@1", "rhythm@1"]\nselect = "chi_squared"\nkeep = 2\n'
+    shop.settings(RULES + LEARNED.replace('inputs = ["rfm@1"]\n', more))
+    outcome = shop.refresh()
+    reasons = next(plan for plan in outcome.plan.segmentations if plan.name == "worth").reasons
+    assert {"select is new", "keep is new"} <= set(reasons)
+    ranked = shop.published(
+        "select feature, status, score, measure, rank from segments.input where rank is not null and model_version = 2 "
+        "order by rank"
+    )
+    # Spend tells all there is to tell of two labels of 25 users each: chi squared is the number of users.
+    assert ranked[0] == ("rfm__spend", "kept", 50.0, "chi_squared", 1)
+    assert [status for _, status, *_ in ranked] == ["kept"] * 2 + ["dropped"] * (len(ranked) - 2)
+    assert members(shop)["poor29"] == "Poor" and members(shop)["rich29"] == "Rich"
+    ran = shop.sqlseg("segments", "show", "worth")
+    assert "Inputs by chi_squared" in ran.out and "rank 3 of" not in ran.out
+    told = json.loads(shop.sqlseg("segments", "show", "worth", "--json").out)["inputs_used"]
+    assert told[2]["reason"] == f"rank 3 of {len(ranked)} by chi squared; 2 are kept"
+    assert shop.refresh().plan.kind == "noop"
+
+
+def test_inputs_are_turned_onto_axes_where_that_is_possible(shop):
+    shop.settings(RULES + LEARNED + 'algorithm = "logistic_regression"\nprojection = "lda"\n')
+    shop.refresh()
+    assert shop.published("select feature, status, reason from segments.input where input = 'projection'") == [
+        ("lda:1", "kept", "holds 100.0% of the differences between labels")
+    ]
+    assert members(shop)["poor29"] == "Poor" and members(shop)["rich29"] == "Rich"
+    assert explained(shop, "rich01")["reasons"][0]["feature"] == "rfm__spend"
+    shop.settings(RULES + LEARNED + 'projection = "lda"\n')
+    with pytest.raises(InvalidSettings, match=r"toml:\d+: segmentations\.worth\.projection: must be .none. with grad"):
+        shop.refresh()
+
+
 def explained(shop, user):
     ran = shop.sqlseg("segments", "explain", user, "--json")
     assert ran.code == 0, ran.err
