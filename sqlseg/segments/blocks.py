@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 
 from sqlseg.errors import SqlsegError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -35,7 +37,7 @@ class Block:
     name: str
     kind: BlockKind
     columns: tuple[str, ...]
-    values: FloatArray | csr_array
+    values: "FloatArray | csr_array"
     terms: tuple[str, ...] = ()
     texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """The text columns of a view by `<view>__<column>`, one text or None a user."""
@@ -91,9 +93,10 @@ def embedding_block(name: str, values: ArrayLike) -> Block:
     return Block(name, "embedding", (), matrix)
 
 
-def content_block(name: str, terms: Sequence[str], weights: csr_array) -> Block:
+def content_block(name: str, terms: Sequence[str], weights: "csr_array") -> Block:
     """Return the block of what users have, users x terms; weights must be finite and above 0 where there are any.
 
+    >>> from scipy.sparse import csr_array
     >>> content_block("content:category@1", ["tea"], csr_array(np.array([[3.0], [0.0]]))).user_count
     2
     """

@@ -12,12 +12,14 @@ new users are placed among those there were.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import eigh
-from scipy.sparse import csr_array
 
 from sqlseg.segments.blocks import FloatArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 DIMENSIONS = 32
 VOCABULARY = 2_000
@@ -44,7 +46,7 @@ class ContentProjection:
     variance_kept: float
     scale: float
 
-    def along(self, terms: Sequence[str], weights: csr_array) -> FloatArray:
+    def along(self, terms: Sequence[str], weights: "csr_array") -> FloatArray:
         """Return users x axes, before scaling and with 0 at the centre; NaN for a user who has none of the terms.
 
         `weights` is users x `terms`; terms that the model does not know are left out.
@@ -61,9 +63,10 @@ class ContentProjection:
         return coordinates
 
 
-def inverse_document_frequency(weights: csr_array) -> FloatArray:
+def inverse_document_frequency(weights: "csr_array") -> FloatArray:
     """Return the idf of each column of users x terms, over the users who have any term.
 
+    >>> from scipy.sparse import csr_array
     >>> inverse_document_frequency(csr_array(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0]]))).round(3)
     array([1.   , 1.405])
     """
@@ -73,8 +76,10 @@ def inverse_document_frequency(weights: csr_array) -> FloatArray:
     return result
 
 
-def tf_idf(weights: csr_array, idf: FloatArray) -> csr_array:
+def tf_idf(weights: "csr_array", idf: FloatArray) -> "csr_array":
     """Return the rows ln(1 + weight) * idf, each of length 1; a row without any term stays empty."""
+    from scipy.sparse import csr_array
+
     values = np.log1p(weights.data) * idf[weights.indices]
     owner = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
     lengths = np.sqrt(np.bincount(owner, weights=values * values, minlength=weights.shape[0]))
@@ -82,7 +87,7 @@ def tf_idf(weights: csr_array, idf: FloatArray) -> csr_array:
 
 
 def fit_content(
-    name: str, terms: Sequence[str], weights: csr_array, weight: float, dimensions: int = DIMENSIONS
+    name: str, terms: Sequence[str], weights: "csr_array", weight: float, dimensions: int = DIMENSIONS
 ) -> ContentProjection | str:
     """Return the projection that these users give, or the reason why the block is of no use.
 
@@ -90,6 +95,8 @@ def fit_content(
     that most users have. There are as many axes as asked for, fewer where the terms give fewer. An axis has no
     direction of its own: its largest loading is made positive, so that refits agree.
     """
+    from scipy.linalg import eigh
+
     having = np.bincount(weights.indices, minlength=weights.shape[1])
     order = sorted(range(len(terms)), key=lambda place: (-having[place], terms[place]))
     used = [place for place in order[:VOCABULARY] if having[place] >= _SHARED_BY]

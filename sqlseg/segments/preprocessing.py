@@ -34,7 +34,7 @@ from sqlseg.segments.axes import EmbeddingProjection, fit_embedding
 from sqlseg.segments.blocks import Block, FloatArray, UnusableInput, rounded, user_count
 from sqlseg.segments.categories import Category, expanded, fit_category
 from sqlseg.segments.content import ContentProjection, fit_content
-from sqlseg.segments.scaling import ColumnScaling, fit_column, fit_level, scale_columns
+from sqlseg.segments.scaling import ColumnScaling, fit_columns, fit_level, scale_columns
 
 REPEATED_ABOVE = 0.98
 
@@ -187,13 +187,12 @@ def fit_preprocessing(
 
     A column whose correlation with an earlier one is above `repeated_above`, or below its negative, is dropped.
 
-        >>> from sqlseg.segments.axes import EmbeddingProjection, fit_embedding
-    from sqlseg.segments.blocks import feature_block
-        >>> fitted = fit_preprocessing([feature_block("rfm@1", ["rfm__orders", "rfm__same"], [[1, 5], [2, 5], [3, 5]])])
-        >>> fitted.inputs
-        ('rfm__orders',)
-        >>> fitted.dropped[0].reason
-        'the same for every user'
+    >>> from sqlseg.segments.blocks import feature_block
+    >>> fitted = fit_preprocessing([feature_block("rfm@1", ["rfm__orders", "rfm__same"], [[1, 5], [2, 5], [3, 5]])])
+    >>> fitted.inputs
+    ('rfm__orders',)
+    >>> fitted.dropped[0].reason
+    'the same for every user'
     """
     user_count(blocks)
     weight_of = _weights(blocks, weights or {})
@@ -213,12 +212,11 @@ def fit_preprocessing(
                 fitted.append(projection)
             continue
         columns: list[ColumnScaling] = []
-        for position, name in enumerate(block.columns):
-            category = of_levels.get(name)
-            if category is None:
-                scaling = fit_column(name, block.values[:, position])
-            else:
-                scaling = fit_level(name, block.values[:, position], len(category.names))
+        values = dict(zip(block.columns, block.values.T, strict=True))
+        readable = {name: column for name, column in values.items() if name not in of_levels}
+        scalings = dict(zip(readable, fit_columns(readable), strict=True))
+        for name, column in values.items():
+            scaling = scalings.get(name) or fit_level(name, column, len(of_levels[name].names))
             if isinstance(scaling, str):
                 dropped.append(Dropped(block.name, name, scaling))
             else:

@@ -5,7 +5,9 @@
 with f = ln(1 + x) where `log`, else the identity. Why so stands in preprocessing.py.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +53,12 @@ def fit_column(name: str, values: FloatArray) -> ColumnScaling | str:
     if log:
         x = np.log1p(x)
     return ColumnScaling(name, median, low, high, log, float(x.mean()), float(x.std()))
+
+
+def fit_columns(columns: Mapping[str, FloatArray]) -> list[ColumnScaling | str]:
+    """Return what `fit_column` returns for each column, computed side by side: most of it is sorting."""
+    with ThreadPoolExecutor(max(1, min(len(columns), os.cpu_count() or 1)), "fit_columns") as pool:
+        return list(pool.map(fit_column, columns.keys(), columns.values()))
 
 
 def fit_level(name: str, values: FloatArray, levels: int) -> ColumnScaling | str:

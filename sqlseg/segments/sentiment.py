@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from sqlseg.segments.blocks import FloatArray
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
     from sklearn.linear_model import LogisticRegression
 
 LEAST_REVIEWS = 200
@@ -203,8 +203,10 @@ def _regression(strength: float, *, balanced: bool = False) -> "LogisticRegressi
     return LogisticRegression(C=strength, max_iter=2_000, class_weight="balanced" if balanced else None)
 
 
-def _tfidf(texts: Sequence[str], places: Mapping[str, int], idf: FloatArray) -> csr_array:
+def _tfidf(texts: Sequence[str], places: Mapping[str, int], idf: FloatArray) -> "csr_array":
     """Return (texts, terms): (1 + ln count) * idf, each row divided by its length."""
+    from scipy.sparse import csr_array
+
     columns: list[int] = []
     values: list[float] = []
     ends = [0]

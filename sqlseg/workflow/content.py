@@ -7,7 +7,6 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
-from scipy.sparse import csr_array
 
 from sqlseg.encoders.session import Device
 from sqlseg.engine.duckdb import Engine
@@ -161,6 +160,8 @@ def _nothing_there(one: str, needs: tuple[str, str] | None, view: View) -> str:
 
 def read_content(engine: Engine, name: str, view: View, wanted: Vocabulary) -> Block:
     """Return what users have of the terms to read."""
+    from scipy.sparse import csr_array
+
     known = wanted.known.get(name, ())
     with _rows_of(engine, view), engine.registered("known_terms", _terms_table(known)):
         terms = engine.table(sql_text("steps/content/terms.sql"), {"vocabulary": wanted.most})
