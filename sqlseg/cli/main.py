@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sqlseg import __version__
-from sqlseg.cli import backtest, encoders, features, inspect, project, refresh, segments
+from sqlseg.cli import backtest, check, encoders, features, inspect, project, refresh, segments
 from sqlseg.cli.console import print_error
 from sqlseg.errors import SqlsegError
 
@@ -24,6 +24,7 @@ app.command("synth")(project.synth)
 app.command("plan")(refresh.plan)
 app.command("refresh")(refresh.refresh)
 app.command("backtest")(backtest.backtest)
+app.command("check")(check.check)
 app.command("query")(inspect.query)
 app.command("doctor")(inspect.doctor)
 app.add_typer(features.app, name="features")

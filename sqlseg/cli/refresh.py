@@ -40,6 +40,9 @@ RefitOption = Annotated[
 OneOption = Annotated[str | None, typer.Option("--segmentation", metavar="NAME", help="This segmentation only.")]
 FullOption = Annotated[bool, typer.Option("--full", help="Compute everything, also where nothing seems new.")]
 GpuOption = Annotated[bool, typer.Option("--require-gpu", help="Fail where the encoder cannot run on CUDA.")]
+AnywayOption = Annotated[
+    bool, typer.Option("--publish-anyway", help="Keep and publish a result that fails its checks.")
+]
 WatchOption = Annotated[
     float | None,
     typer.Option(
@@ -91,15 +94,16 @@ def refresh(
     full: FullOption = False,
     require_gpu: GpuOption = False,
     watch: WatchOption = None,
+    publish_anyway: AnywayOption = False,
     json: JsonOption = False,
 ) -> None:
     """Bring features, embeddings and segments up to date, and publish them."""
     if watch is not None:
         if as_of is not None or full or refit not in (None, "never"):
             raise typer.BadParameter("goes with none of --as-of, --full and --refit: it takes what is new as it comes.")
-        _watch(project, Options(None, "never", segmentation, False, require_gpu), watch, json=json)
+        _watch(project, Options(None, "never", segmentation, False, require_gpu, publish_anyway), watch, json=json)
         return
-    options = Options(as_of, refit, segmentation, full, require_gpu)
+    options = Options(as_of, refit, segmentation, full, require_gpu, publish_anyway)
     outcome = workflow.refresh(project, options, system_clock(), Terminal())
     if json:
         print_json(_summary(outcome))

@@ -8,6 +8,10 @@ from sqlseg.errors import SqlsegError
 from sqlseg.events.proposal import Proposal
 from sqlseg.resources import sql_text
 
+_TIERS = (
+    'tiers = ["Lowest fifth by spend", "Fourth fifth by spend", "Middle fifth by spend", "Second fifth by spend",',
+    '         "Top fifth by spend"]   # the lowest first; `sqlseg check` holds users to it',
+)
 _ENCODER = "encoder:behavior@1"
 
 
@@ -111,7 +115,7 @@ def _settings_text(name: str, proposal: Proposal | None) -> str:
         "",
     ]
     if proposal is None or proposal.has_revenue:
-        parts += ["[segmentations.value]", 'kind = "rules"', 'sql = "sql/segments/value.sql"', ""]
+        parts += ["[segmentations.value]", 'kind = "rules"', 'sql = "sql/segments/value.sql"', *_TIERS, ""]
         parts += [
             "# Groups by what users will do next, learned from the shop's own past: better at telling later spend than",
             "# habits are. Wants 90 days of purchases for 30 days ahead, 210 for 90.",

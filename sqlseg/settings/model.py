@@ -158,6 +158,8 @@ class RulesSegmentation(Section):
 
     kind: Literal["rules"]
     sql: ProjectSql
+    tiers: Annotated[tuple[str, ...] | None, PlainValidator(values.tiers)] = None
+    """Names of its segments from the lowest value to the highest."""
 
 
 class SupervisedSegmentation(FittedSegmentation):
@@ -225,6 +227,15 @@ class MonitoringSettings(Section):
     stale_minutes: Count | None = None
 
 
+class ChecksSettings(Section):
+    """`[checks]`: what must hold of a result, besides what the tags of columns say, and what keeps it unpublished."""
+
+    max_age_days: Count | None = None
+    min_share: Share = 0.01
+    max_share: Share = 0.9
+    errors: Annotated[tuple[str, ...], PlainValidator(values.kinds_of_checks)] = ("freshness", "monotonicity")
+
+
 Segmentation = ClusterSegmentation | RulesSegmentation | SupervisedSegmentation
 SegmentationName = Annotated[str, AfterValidator(values.segmentation_name)]
 SourceName = Annotated[str, AfterValidator(values.source_name)]
@@ -247,6 +258,7 @@ class Settings(Section):
     content: ContentSettings
     forecasts: ForecastsSettings
     sentiment: SentimentSettings
+    checks: ChecksSettings
     monitoring: MonitoringSettings
 
     _directory: Path = PrivateAttr()

@@ -308,6 +308,31 @@ def web_address(value: object) -> str:
     return value
 
 
+def tiers(value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value if isinstance(name, str)) if isinstance(value, list) else ()
+    if not isinstance(value, list) or len(names) != len(value) or len(set(names)) < 2 or len(set(names)) < len(names):
+        raise ValueError(
+            f'must be a list of two or more names of segments, the lowest first, as ["Low", "High"], got {value!r}'
+        )
+    return names
+
+
+CHECKS = ("freshness", "monotonicity", "size", "drift", "range", "accepted")
+"""The kinds of checks that either only warn or keep a result from being published, as the settings say."""
+
+
+def kinds_of_checks(value: object) -> tuple[str, ...]:
+    named = ", ".join(CHECKS)
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"must be a list of kinds of checks ({named}), got {value!r}")
+    for one in value:
+        if one not in CHECKS:
+            raise ValueError(f"there is no kind of checks {one!r}{nearest(one, CHECKS)}; there are {named}")
+    return tuple(value)
+
+
 def text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"must be text in quotes, got {value!r}")

@@ -1,9 +1,19 @@
-"""Checks what a refresh has computed before it is published; each check is a query that must return no rows."""
+"""Checks what a refresh has computed before it is published, and again whenever somebody asks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
-from sqlseg.features.checks import CheckQuery, check_queries
+from sqlseg.features.checks import Severity, check_queries
+from sqlseg.features.view import View
+from sqlseg.insight.monotonicity import ranked_below_worse
 from sqlseg.resources import sql_text
+from sqlseg.settings import RulesSegmentation, Settings, setting_problem
 from sqlseg.workflow.work import Work
 
 _TABLE_CHECKS = (
@@ -18,48 +28,145 @@ _TABLE_CHECKS = (
     ("events_are_accounted_for", "quality.rejection"),
 )
 
+VALUE_VIEW = "feature_rfm_v1"
+"""The table of rfm@1, by which tiers of value are judged."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found; `detail` says in words what failed, where rows alone say little."""
+
+    name: str
+    relation: str
+    severity: Severity
+    failing_rows: int
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether no row failed."""
+        return self.failing_rows == 0
+
+    @property
+    def stops(self) -> bool:
+        """Whether this keeps the result from being published."""
+        return not self.passed and self.severity == "error"
+
 
 class CheckFailed(SqlsegError):
-    """A check of severity error found rows; nothing is published."""
+    """A check of severity error found rows; nothing is published. `results` holds what every check found."""
 
-    def __init__(self, failed: list[tuple[CheckQuery, int]]) -> None:
-        told = "; ".join(f"{check.name} ({rows:,} rows in {check.relation})" for check, rows in failed)
+    def __init__(self, results: Sequence[CheckResult]) -> None:
+        self.results = tuple(results)
+        told = "; ".join(
+            f"{check.name} ({check.failing_rows:,} rows in {check.relation}{f': {check.detail}' * bool(check.detail)})"
+            for check in results
+            if check.stops
+        )
         super().__init__(
             f"The result does not pass its checks: {told}.",
-            hint="Nothing was changed. Correct the view or the source; the tags of its columns say what is checked.",
+            hint="Nothing was changed or published. Correct the view, the rule or the source; the tags of columns and "
+            "[checks] in sqlseg.toml say what is checked. `sqlseg refresh --publish-anyway` publishes it as it is.",
         )
 
 
 def run_checks(work: Work) -> None:
-    """Run every check and record it. Raises CheckFailed where one of severity error does not pass."""
-    checks = [
-        check
-        for view in (*work.plan.features(), *work.learned_views)
-        for check in check_queries(view, f"sqlseg.{view.table}", every_user=True)
-    ]
+    """Run every check and record it. Raises CheckFailed where one of severity error fails, unless told to publish."""
+    views = (*work.plan.features(), *work.learned_views)
+    results = check_results(work.engine, work.project.settings, views, run_id=work.run.run_id, now=work.run.started_at)
+    record_checks(work.engine, work.run.run_id, results)
+    if any(check.stops for check in results) and not work.publish_anyway:
+        raise CheckFailed(results)
+    for check in results:
+        if not check.passed:
+            told = check.detail or "out of what was declared"
+            work.narrator.note(f"Check {check.name}: {check.failing_rows:,} rows of {check.relation} ({told}).")
+
+
+def check_results(
+    engine: Engine, settings: Settings, views: Sequence[View], *, run_id: str, now: datetime
+) -> list[CheckResult]:
+    """Return what every check finds in the warehouse: the tags of views, the tables, and what `[checks]` declares.
+
+    `run_id` is the refresh that left the tables as they are, `now` is UTC. Raises InvalidSettings where tiers are
+    declared that cannot be judged.
+    """
+    errors = settings.checks.errors
+    results = []
+    for view in views:
+        for query in check_queries(view, f"sqlseg.{view.table}", every_user=True):
+            severity = "error" if query.name.rpartition(".")[2] in errors else query.severity
+            rows = int(engine.value(f"select count(*) from (\n{query.sql}\n)"))
+            results.append(CheckResult(query.name, query.relation, severity, rows))
     for name, relation in _TABLE_CHECKS:
-        checks.append(CheckQuery(name, relation, "error", sql_text(f"steps/checks/{name}.sql")))
-    failed = []
-    for check in checks:
-        rows = _failing_rows(work.engine, check)
-        work.engine.execute(
+        results.append(CheckResult(name, relation, "error", len(_failing(engine, name, {}))))
+    results.append(
+        CheckResult(
+            "events_balance", "segments.run", "error", len(_failing(engine, "events_balance", {"run_id": run_id}))
+        )
+    )
+    for kind, name, relation, parameters in _declared(settings, run_id, now):
+        rows_found = _failing(engine, name, parameters)
+        detail = ", ".join(_told(row) for row in rows_found[:3]) + ", ..." * (len(rows_found) > 3)
+        results.append(CheckResult(name, relation, "error" if kind in errors else "warning", len(rows_found), detail))
+    return results + _tiers(engine, settings)
+
+
+def _declared(settings: Settings, run_id: str, now: datetime) -> list[tuple[str, str, str, Mapping[str, Any]]]:
+    """Return the checks that `[checks]` sets bounds for: their kind, name, relation and parameters."""
+    checks = settings.checks
+    found: list[tuple[str, str, str, Mapping[str, Any]]] = [
+        ("size", "segments_are_not_too_small", "segments.segment", {"min_share": checks.min_share}),
+        ("size", "segments_are_not_too_large", "segments.segment", {"max_share": checks.max_share}),
+        ("drift", "inputs_have_not_drifted", "segments.drift", {"run_id": run_id}),
+    ]
+    if checks.max_age_days is not None:
+        oldest = now - timedelta(days=checks.max_age_days)
+        found.append(("freshness", "events_are_fresh", "sqlseg.events", {"oldest": oldest}))
+    return found
+
+
+def _failing(engine: Engine, name: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return engine.rows(sql_text(f"steps/checks/{name}.sql"), parameters or None)
+
+
+def _told(row: tuple[Any, ...]) -> str:
+    return " ".join(f"{value:.1%}" if isinstance(value, float) else f"{value}" for value in row)
+
+
+def _tiers(engine: Engine, settings: Settings) -> list[CheckResult]:
+    """Return, of each rule that declares tiers, how many buyers stand below somebody who is worse in everything."""
+    results = []
+    for name, segmentation in settings.segmentations.items():
+        if not isinstance(segmentation, RulesSegmentation) or segmentation.tiers is None:
+            continue
+        if not engine.relation_exists("sqlseg", VALUE_VIEW):
+            message = "tiers are judged by rfm@1, which this project does not compute; add it to [features] publish"
+            raise setting_problem(settings, ("segmentations", name, "tiers"), message)
+        rows = engine.table(sql_text("steps/checks/tiers.sql"), {"segmentation": name})
+        numbers = {tier: number for number, tier in enumerate(segmentation.tiers)}
+        tier = np.array([numbers.get(segment, -1) for segment in rows["segment_name"].to_pylist()], dtype=np.int64)
+        judged = tier >= 0
+        measures = [rows[column].to_numpy()[judged] for column in ("recency", "orders", "spend")]
+        below = ranked_below_worse(measures[0], measures[1], np.round(measures[2], 2), tier[judged])
+        severity: Severity = "error" if "monotonicity" in settings.checks.errors else "warning"
+        told = "users in a lower tier than somebody less recent, less frequent and of less spend" if below.any() else ""
+        results.append(CheckResult(f"{name}.monotonicity", "segments.membership", severity, int(below.sum()), told))
+    return results
+
+
+def record_checks(engine: Engine, run_id: str, results: Sequence[CheckResult]) -> None:
+    """Replace what `quality.check` says of a run."""
+    engine.execute("delete from quality.check where run_id = $run_id", {"run_id": run_id})
+    for check in results:
+        engine.execute(
             "insert into quality.check values ($run_id, $name, $relation, $severity, $passed, $rows)",
             {
-                "run_id": work.run.run_id,
+                "run_id": run_id,
                 "name": check.name,
                 "relation": check.relation,
                 "severity": check.severity,
-                "passed": rows == 0,
-                "rows": rows,
+                "passed": check.passed,
+                "rows": check.failing_rows,
             },
         )
-        if rows and check.severity == "error":
-            failed.append((check, rows))
-        elif rows:
-            work.narrator.note(f"Check {check.name}: {rows:,} rows of {check.relation} are out of what was declared.")
-    if failed:
-        raise CheckFailed(failed)
-
-
-def _failing_rows(engine: Engine, check: CheckQuery) -> int:
-    return int(engine.value(f"select count(*) from (\n{check.sql}\n)"))

@@ -17,6 +17,7 @@ class Options:
     segmentation: str | None = None
     full: bool = False
     require_gpu: bool = False
+    publish_anyway: bool = False
 
 
 @dataclass(frozen=True)

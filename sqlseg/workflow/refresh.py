@@ -15,7 +15,7 @@ from sqlseg.events.staging import Staged, all_new, changes_since, drop_staged, k
 from sqlseg.segments.algorithms import import_ahead
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
-from sqlseg.workflow.checking import run_checks
+from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
 from sqlseg.workflow.confinement import check_shop_sql
 from sqlseg.workflow.forecasting import renew_forecasts
 from sqlseg.workflow.images import files_fingerprint
@@ -154,6 +154,8 @@ def _record_failure(engine: Engine, run_id: str, clock: Clock, error: BaseExcept
         if engine.value("select status from segments.run where run_id = $run_id", {"run_id": run_id}) == "done":
             return  # stopped in the instant after the commit: the work is kept, and the next refresh publishes it
         update_run(engine, run_id, {"status": "failed", "finished_at": clock.now(), "error": message})
+        if isinstance(error, CheckFailed):
+            record_checks(engine, run_id, error.results)
     except SqlsegError as second:
         # On a full disk the record cannot be written either; the next refresh closes it.
         error.add_note(f"The failure could not be recorded: {second}")
@@ -234,6 +236,7 @@ def _carry_out(
         options.require_gpu,
         threads,
         frozenset(segmentations_behind(engine)),
+        publish_anyway=options.publish_anyway,
     )
     with stopwatch.step("events", "Keeping the events"):
         steps.accept_events(work)

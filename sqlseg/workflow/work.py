@@ -66,6 +66,7 @@ class Work:
     provider: str | None = None
     content_notes: tuple[str, ...] = ()
     users_moved: int = 0
+    publish_anyway: bool = False
     placed: dict[str, Placed] = field(default_factory=dict)
 
     @property
