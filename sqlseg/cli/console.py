@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from sqlseg.errors import SqlsegError
 from sqlseg.workflow.narration import Clock
@@ -24,13 +24,37 @@ ProjectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
-stderr = Console(stderr=True, highlight=False)
+
+class HarmlessConsole(Console):
+    """A console on which no text acts: ids and names come from anybody, and are shown as they are.
+
+    Control characters and marks that turn the direction of reading are spelled out; `:smile:` stays what it is. Markup
+    is for texts of our own: what comes from elsewhere is printed with `markup=False` or as a Text.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, emoji=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+def printable(text: str) -> str:
+    r"""Return text without the characters that a terminal would act upon, which are spelled out.
+
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+stderr = HarmlessConsole(stderr=True)
 
 
 def stdout() -> Console:
     """Return the console for data; as wide as the terminal, and wide enough not to break rows in a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
+    console = HarmlessConsole()
+    return console if console.is_terminal else HarmlessConsole(width=140)
 
 
 def system_clock() -> Clock:
@@ -40,29 +64,49 @@ def system_clock() -> Clock:
 
 def print_error(error: SqlsegError) -> None:
     """Tell what is wrong and what to do."""
-    stderr.print(f"[bold red]Error:[/] {escape(printable(error.message))}", soft_wrap=True)
+    stderr.print("[bold red]Error:[/] ", end="")
+    stderr.print(error.message, markup=False, soft_wrap=True)
     if error.hint:
-        stderr.print(escape(printable(error.hint)), soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    r"""Return text without the control characters that a terminal would act upon.
-
-    >>> printable("a\x1b[31mb")
-    'a\\x1b[31mb'
-    """
-    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        stderr.print(error.hint, markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; times as ISO 8601, what is not a number as null."""
-    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
 def print_json_line(value: Any) -> None:
     """Print a value as JSON on one line, at once, for those who read along."""
-    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(value) + "\n")
     sys.stdout.flush()
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as JSON; what a terminal would act upon is escaped, which means the same.
+
+    >>> json_text({"café": "a\u202eb"})
+    '{"café": "a\\u202eb"}'
+    """
+    written = json.dumps(_plain(value), ensure_ascii=False, indent=indent)
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in written)
+
+
+def write_text(text: str) -> None:
+    """Write SQL or CSV to stdout: exactly as it is for a file or another program, harmlessly for a terminal."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+
+
+def spreadsheet_safe(value: Any) -> Any:
+    """Return a value that no spreadsheet takes for a formula: an apostrophe goes before a text that begins like one.
+
+    >>> [spreadsheet_safe(v) for v in ("=1+1", "+44 20", "plain", -5)]
+    ["'=1+1", "'+44 20", 'plain', -5]
+    """
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(_FORMULA) else value
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What begins a formula in some spreadsheet, full-width forms included."""
 
 
 def _plain(value: Any) -> Any:
@@ -84,9 +128,9 @@ def print_table(title: str | None, columns: Sequence[str], rows: Sequence[Sequen
     table = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = any(isinstance(row[number], int | float) for row in rows)
-        table.add_column(escape(column), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(printable(column)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(printable(cell_text(value))) for value in row))
+        table.add_row(*(Text(printable(cell_text(value))) for value in row))
     stdout().print(table)
 
 
@@ -132,4 +176,5 @@ class Terminal:
             self._progress.update(self._task, completed=done, total=total)
 
     def note(self, text: str) -> None:
-        stderr.print(f"[dim]-[/] {escape(printable(text))}", soft_wrap=True)
+        stderr.print("[dim]-[/] ", end="")
+        stderr.print(text, markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.markup import escape
+from rich.text import Text
 
 from sqlseg.cli.console import print_table, printable, stdout
 from sqlseg.workflow.one_user import Move, UserInSegmentation
@@ -16,7 +16,7 @@ def print_place(place: UserInSegmentation) -> None:
     console = stdout()
     member = place.membership
     told = f"{member['segmentation']}: {member['segment_name']} ({member['segment_id']})"
-    console.print(f"\n[bold]{escape(printable(member['user_id']))}[/] ", end="")
+    console.print(Text(f"\n{printable(member['user_id'])} ", style="bold"), end="")
     console.print(printable(told), markup=False, soft_wrap=True)
     if place.kind == "rules":
         console.print("by the rule of this segmentation.")

@@ -1,13 +1,23 @@
 """`sqlseg query` and `sqlseg doctor`."""
 
 import csv
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, stdout, system_clock
+from sqlseg.cli.console import (
+    JsonOption,
+    ProjectOption,
+    print_json,
+    print_table,
+    spreadsheet_safe,
+    stdout,
+    system_clock,
+    write_text,
+)
 from sqlseg.errors import SqlsegError
 from sqlseg.settings import load_settings
 from sqlseg.workflow.examining import examine
@@ -22,19 +32,26 @@ def query(
     sql: Annotated[str, typer.Argument(metavar='"SELECT ..." | FILE.sql', help="A SELECT, or a file that holds one.")],
     project: ProjectOption = Path(),
     json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV; an apostrophe keeps texts from being formulas in a spreadsheet.")
+    ] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="With --csv: texts as they are, for other programs.")] = False,
 ) -> None:
     """Run a SELECT on the published file."""
     if json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
+    if exact and not as_csv:
+        raise typer.BadParameter("says how to write CSV; add --csv.", param_hint="--exact")
     name = sql if _is_file(sql) else "the query"
     table = run_query(load_settings(project), _text(sql), name=name, base=Path.cwd())
     if json:
         print_json(table.to_pylist())
     elif as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(table.column_names)
-        writer.writerows(tuple(row.values()) for row in table.to_pylist())
+        text = io.StringIO()
+        writer = csv.writer(text)
+        rows = [table.column_names, *(tuple(row.values()) for row in table.to_pylist())]
+        writer.writerows(rows if exact else [[spreadsheet_safe(value) for value in row] for row in rows])
+        write_text(text.getvalue().replace("\r\n", "\n") if sys.stdout.isatty() else text.getvalue())
     else:
         print_table(None, table.column_names, [tuple(row.values()) for row in table.to_pylist()])
 

@@ -1,12 +1,20 @@
 """`sqlseg segments`: what the segments are, why a user is in one, and what people call them."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sqlseg.cli.console import JsonOption, ProjectOption, Terminal, print_json, print_table, printable, stdout
+from sqlseg.cli.console import (
+    JsonOption,
+    ProjectOption,
+    Terminal,
+    print_json,
+    print_table,
+    printable,
+    stdout,
+    write_text,
+)
 from sqlseg.cli.explanation import minute, named_segment, plain_place, print_place
 from sqlseg.cli.overview import print_overview
 from sqlseg.segments.scoring_sql import Dialect
@@ -52,7 +60,7 @@ def show(
         if json:
             print_json({"segmentation": name, "dialect": dialect or "duckdb", "sql": text})
         else:
-            sys.stdout.write(f"{text};\n")
+            write_text(f"{text};\n")
         return
     sheet = segmentation_sheet(published, name)
     if json:

@@ -10,7 +10,10 @@ LARGEST = 2 * 1024**3 - 1
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
-_GRAPH, _OUTPUT = 7, 12
+_GRAPH, _OUTPUT, _FUNCTION = 7, 12, 25
+
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+"""Whose operators ONNX Runtime has by itself; of any other, code would have to be loaded."""
 
 # Which fields of a message of onnx.proto3 lead to tensors, and to what: by message and field number.
 _LEADS = {
@@ -45,7 +48,9 @@ def check_one_file(path: Path) -> None:
     if size > LARGEST:
         raise NotOneFile(path, f"has {size:,} bytes; an ONNX file holds {LARGEST:,} at most", "Use a smaller model.")
     try:
-        elsewhere = sorted(set(external_files(path.read_bytes())))
+        content = path.read_bytes()
+        elsewhere = sorted(set(external_files(content)))
+        foreign = sorted(set(foreign_operators(content)))
     except (IndexError, UnicodeDecodeError, ValueError) as error:
         raise NotOneFile(path, "is no ONNX model, or cut short", "Export the model again.") from error
     if elsewhere:
@@ -55,6 +60,12 @@ def check_one_file(path: Path) -> None:
             "Export it as one file: torch.onnx.export(..., external_data=False), or onnx.save(onnx.load(path), path, "
             "save_as_external_data=False).",
         )
+    if foreign:
+        raise NotOneFile(
+            path,
+            f"calls code that is not in it: {', '.join(foreign)}",
+            "Export it with the operators of ONNX alone, or with the functions that it calls inside the file.",
+        )
 
 
 def external_files(model: bytes) -> Iterator[str]:
@@ -63,6 +74,21 @@ def external_files(model: bytes) -> Iterator[str]:
     Raises ValueError or IndexError where the bytes are no such message.
     """
     return _locations(memoryview(model), "model")
+
+
+def foreign_operators(model: bytes) -> Iterator[str]:
+    """Yield each operator, as `domain::name`, that neither ONNX defines, nor ONNX Runtime by itself, nor the model.
+
+    Raises ValueError or IndexError where the bytes are no such message.
+    """
+    defined = set()
+    for field, value in _fields(memoryview(model)):
+        if field == _FUNCTION:
+            told = dict(_fields(value))
+            defined.add((_text(told.get(10)), _text(told.get(1))))
+    for domain, name in _operators(memoryview(model), "model"):
+        if domain not in _DOMAINS and (domain, name) not in defined:
+            yield f"{domain}::{name}"
 
 
 def with_output(model: bytes, name: str) -> bytes:
@@ -100,6 +126,21 @@ def _locations(message: memoryview, kind: str) -> Iterator[str]:
                 yield bytes(entry[2]).decode()
         elif lead is not None:
             yield from _locations(value, lead)
+
+
+def _operators(message: memoryview, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield domain and name of the operator of every node, also within branches, loops and functions."""
+    for field, value in _fields(message):
+        lead = _LEADS[kind].get(field)
+        if lead == "node":
+            told = dict(_fields(value))
+            yield _text(told.get(7)), _text(told.get(4))
+        if lead in ("graph", "function", "node", "attribute"):
+            yield from _operators(value, lead)
+
+
+def _text(value: memoryview | None) -> str:
+    return "" if value is None else bytes(value).decode()
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:

@@ -24,7 +24,8 @@ def rename_segment(project: Project, segment_id: str, text: str, narrator: Narra
     name = text.strip()
     if len(name) > _LONGEST or any(not c.isprintable() for c in name):
         raise CannotRename(
-            f"A segment name is one line of at most {_LONGEST} characters, got {len(name)}.", hint="Shorten it."
+            f"A segment name is one line of at most {_LONGEST} printable characters, got {len(name)}: {name[:60]!r}.",
+            hint="Shorten it, or leave control characters and marks of direction out.",
         )
     with open_warehouse(project) as engine:
         known = engine.rows(

@@ -165,7 +165,7 @@ def test_a_model_that_cannot_serve_is_told_why(
 
 def test_an_operator_of_nobody_is_named(folder: Path) -> None:
     custom = helper.make_node("Enchant", ["averages"], ["embedding"], domain="our.shop")
-    with pytest.raises(EncoderNotRunnable, match=r"not part of ONNX .*Enchant") as caught:
+    with pytest.raises(NotOneFile, match=r"calls code that is not in it: our\.shop::Enchant") as caught:
         described(folder, model([*MEAN[:-1], custom]))
     assert "operators of ONNX alone" in (caught.value.hint or "")
 
