@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
@@ -72,8 +73,12 @@ class CheckFailed(SqlsegError):
 
 def run_checks(work: Work) -> None:
     """Run every check and record it. Raises CheckFailed where one of severity error fails, unless told to publish."""
-    views = (*work.plan.features(), *work.learned_views)
-    results = check_results(work.engine, work.project.settings, views, run_id=work.run.run_id, now=work.run.started_at)
+    if work.checked is None:
+        check_features(work)
+    results = [
+        *(work.checked or ()),
+        *_table_results(work.engine, work.project.settings, run_id=work.run.run_id, now=work.run.started_at),
+    ]
     record_checks(work.engine, work.run.run_id, results)
     if any(check.stops for check in results) and not work.publish_anyway:
         raise CheckFailed(results)
@@ -81,6 +86,12 @@ def run_checks(work: Work) -> None:
         if not check.passed:
             told = check.detail or "out of what was declared"
             work.narrator.note(f"Check {check.name}: {check.failing_rows:,} rows of {check.relation} ({told}).")
+
+
+def check_features(work: Work) -> None:
+    """Check the features as they are now, for `run_checks` to record: nothing of it depends on segments."""
+    views = (*work.plan.features(), *work.learned_views)
+    work.checked = _feature_results(work.engine, work.project.settings, views)
 
 
 def check_results(
@@ -91,13 +102,21 @@ def check_results(
     `run_id` is the refresh that left the tables as they are, `now` is UTC. Raises InvalidSettings where tiers are
     declared that cannot be judged.
     """
-    errors = settings.checks.errors
+    return [*_feature_results(engine, settings, views), *_table_results(engine, settings, run_id=run_id, now=now)]
+
+
+def _feature_results(engine: Engine, settings: Settings, views: Sequence[View]) -> list[CheckResult]:
     results = []
     for view in views:
         for query in check_queries(view, f"sqlseg.{view.table}", every_user=True):
-            severity = "error" if query.name.rpartition(".")[2] in errors else query.severity
+            severity = "error" if query.name.rpartition(".")[2] in settings.checks.errors else query.severity
             rows = int(engine.value(f"select count(*) from (\n{query.sql}\n)"))
             results.append(CheckResult(query.name, query.relation, severity, rows))
+    return results
+
+
+def _table_results(engine: Engine, settings: Settings, *, run_id: str, now: datetime) -> list[CheckResult]:
+    errors, results = settings.checks.errors, []
     for name, relation in _TABLE_CHECKS:
         results.append(CheckResult(name, relation, "error", len(_failing(engine, name, {}))))
     results.append(
@@ -158,15 +177,15 @@ def _tiers(engine: Engine, settings: Settings) -> list[CheckResult]:
 def record_checks(engine: Engine, run_id: str, results: Sequence[CheckResult]) -> None:
     """Replace what `quality.check` says of a run."""
     engine.execute("delete from quality.check where run_id = $run_id", {"run_id": run_id})
-    for check in results:
-        engine.execute(
-            "insert into quality.check values ($run_id, $name, $relation, $severity, $passed, $rows)",
-            {
-                "run_id": run_id,
-                "name": check.name,
-                "relation": check.relation,
-                "severity": check.severity,
-                "passed": check.passed,
-                "rows": check.failing_rows,
-            },
-        )
+    rows = pa.table(
+        {
+            "run_id": pa.array([run_id] * len(results), pa.string()),
+            "check_name": pa.array([check.name for check in results], pa.string()),
+            "relation": pa.array([check.relation for check in results], pa.string()),
+            "severity": pa.array([check.severity for check in results], pa.string()),
+            "passed": pa.array([check.passed for check in results], pa.bool_()),
+            "failing_rows": pa.array([check.failing_rows for check in results], pa.int64()),
+        }
+    )
+    with engine.registered("check_rows", rows):
+        engine.execute("insert into quality.check by name select * from check_rows")

@@ -1,6 +1,6 @@
 """Places every user in a segment: by a new model, by the one in use, or by a rule."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from sqlseg.segments.supervised import SupervisedModel, stored_model
 from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.segment_ids import ids_by_name, live_segments, segment_ids_ever
+from sqlseg.workflow.side_by_side import beside
 
 UNASSIGNED = "Unassigned"
 """The segment of users that a rule says nothing about."""
@@ -114,28 +115,31 @@ def fit_segments(
     blocks: Sequence[Block],
     previous: Mapping[str, str],
     old_model: ClusterModel | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Placed:
     """Find the segments anew, and give them the ids of the old ones whose users they hold.
 
-    `old_model` is the one in use so far as JSON, where it reads the same inputs.
+    `old_model` is the one in use so far as JSON, where it reads the same inputs. `meanwhile` is work for the database,
+    which the fit leaves alone.
     """
     old_ids = sorted(set(previous.values()))
     numbers = {segment: number for number, segment in enumerate(old_ids)}
     previous_labels = np.array([numbers.get(previous.get(user, ""), NOBODY) for user in users], dtype=np.int64)
-    result = fit_cluster_model(
-        blocks,
-        FitSettings(
-            k=segmentation.k,
-            k_min=segmentation.k_min,
-            k_max=segmentation.k_max,
-            seed=seed,
-            algorithm=segmentation.algorithm,
-            weights=segmentation.weights,
-            criterion=segmentation.criterion,
-            correlation_limit=segmentation.correlation_limit,
-        ),
-        previous_labels if old_ids else None,
-    )
+    with beside(meanwhile):
+        result = fit_cluster_model(
+            blocks,
+            FitSettings(
+                k=segmentation.k,
+                k_min=segmentation.k_min,
+                k_max=segmentation.k_max,
+                seed=seed,
+                algorithm=segmentation.algorithm,
+                weights=segmentation.weights,
+                criterion=segmentation.criterion,
+                correlation_limit=segmentation.correlation_limit,
+            ),
+            previous_labels if old_ids else None,
+        )
     noise = result.model.placement.noise if isinstance(result.model.placement, Representatives) else None
     matching = match_segments(
         name,

@@ -20,6 +20,7 @@ from sqlseg.segments.refit import reasons_to_refit, told_in_brief
 from sqlseg.segments.supervised import SupervisedModel
 from sqlseg.settings import FittedSegmentation, RulesSegmentation, SupervisedSegmentation
 from sqlseg.workflow import recording
+from sqlseg.workflow.checking import check_features
 from sqlseg.workflow.content import (
     EVERYTHING,
     Embedding,
@@ -166,7 +167,17 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
         if isinstance(segmentation, SupervisedSegmentation):
             return learn_segments(work.engine, work.project, plan.name, work.run.seed, work.users, blocks, previous)
         old = model if isinstance(model, ClusterModel) else None
-        return fit_segments(work.engine, plan.name, segmentation, work.run.seed, work.users, blocks, previous, old)
+        return fit_segments(
+            work.engine,
+            plan.name,
+            segmentation,
+            work.run.seed,
+            work.users,
+            blocks,
+            previous,
+            old,
+            meanwhile=None if work.checked is not None else lambda: check_features(work),
+        )
     assert known is not None and model is not None
     blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model))
     age = work.run.as_of - fitted_as_of(work.engine, plan.name, known.version)
@@ -179,6 +190,7 @@ def place_everyone(work: Work) -> dict[str, tuple[str, ...]]:
     """Fill `work.placed`; return those whose users have moved too far from their model, with the reasons."""
     if (problem := missing_content(work.engine, work.project)) is not None:
         raise problem
+    work.checked = None
     drifted = {}
     for plan in work.plan.segmentations:
         placed = place_users(work, plan)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from sqlseg.workflow.project import Project
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.segmenting import Placed
 from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse, SentimentInUse
+
+if TYPE_CHECKING:
+    from sqlseg.workflow.checking import CheckResult
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Work:
     users_moved: int = 0
     publish_anyway: bool = False
     placed: dict[str, Placed] = field(default_factory=dict)
+    checked: "list[CheckResult] | None" = None
+    """What the checks of the features found, once they have been run on those there are now."""
 
     @property
     def moment(self) -> Moment:
