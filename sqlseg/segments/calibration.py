@@ -14,7 +14,7 @@ import numpy as np
 
 from sqlseg.segments.blocks import FloatArray, IntArray
 
-_SURE = 1e-9
+SURE = 1e-9
 _ROUNDS = 100
 _BINS = 10
 
@@ -82,7 +82,7 @@ def calibration_error(confidence: FloatArray, right: FloatArray) -> float:
 
 def log_odds(probability: FloatArray) -> FloatArray:
     """Return ln(p / (1 - p)), with certainty held to 1e-9."""
-    p = np.clip(probability, _SURE, 1 - _SURE)
+    p = np.clip(probability, SURE, 1 - SURE)
     result: FloatArray = np.log(p / (1 - p))
     return result
 

@@ -7,8 +7,8 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.names import Relation
 from sqlseg.publish.snapshot import PublishedRelation
-from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.scoring_sql import CannotCompile, Dialect, InputTable, scoring_query, scoring_sql
+from sqlseg.segments.supervised import stored_model
 from sqlseg.settings import parse_input
 
 LIVE_COLUMNS: Mapping[str, str] = {
@@ -16,20 +16,13 @@ LIVE_COLUMNS: Mapping[str, str] = {
     "segmentation": "The segmentation.",
     "segment_id": "The segment that the model puts the user in, by the features as they stand now.",
     "segment_name": "The name of the segment.",
-    "distance": "Distance to the centre of the segment, in the space of the model.",
+    "distance": "Distance to the centre of the segment, in the space of the model; NULL of learned segments.",
     "confidence": "0 to 1: how clearly the user belongs to the segment.",
     "runner_up_segment_id": "The next best segment; NULL where there is one segment only.",
 }
 
 _READABLE: Mapping[str, str] = {"features": "", "forecast": "forecast_", "sentiment": "sentiment_"}
 """The kinds of inputs that are relations in `features`, with what stands before their name there."""
-
-_NO_SHORT_SQL: Mapping[str, str] = {
-    "gradient_boosting": "its boosted trees are no short SQL",
-    "logistic_regression": "only clusters are so far, and this is learned from labels",
-    "label_spreading": "it compares users with hundreds of others, not with a formula",
-    "self_training": "only clusters are so far, and this is learned from labels",
-}
 
 
 def live_relation(segmentation: str) -> Relation:
@@ -44,15 +37,15 @@ def membership_sql(engine: Engine, segmentation: str, dialect: Dialect = "duckdb
     of the segments are written in. Raises CannotCompile.
     """
     found = engine.row(
-        "select s.kind, m.algorithm, m.parameters, m.inputs from segments.segmentation as s "
+        "select s.kind, m.parameters, m.inputs from segments.segmentation as s "
         "join segments.model as m using (segmentation, model_version) where segmentation = $name",
         {"name": segmentation},
     )
     if found is None:
         raise CannotCompile(segmentation, "no refresh has placed its users yet")
-    kind, algorithm, model, inputs = found
-    if kind != "cluster":
-        raise CannotCompile(segmentation, _NO_SHORT_SQL.get(algorithm, "only models are, and this is of kind rules"))
+    kind, model, inputs = found
+    if kind == "rules":
+        raise CannotCompile(segmentation, "only models are, and this is of kind rules")
     names = None
     if dialect != "duckdb":
         names = dict(
@@ -62,7 +55,7 @@ def membership_sql(engine: Engine, segmentation: str, dialect: Dialect = "duckdb
             )
         )
     tables = _tables(engine, segmentation, json.loads(inputs)["inputs"])
-    query = scoring_query(ClusterModel.from_json(model), segmentation, tables, names=names, dialect=dialect)
+    query = scoring_query(stored_model(model), segmentation, tables, names=names, dialect=dialect)
     return scoring_sql(query, dialect, pretty=pretty)
 
 

@@ -46,11 +46,24 @@ kind = "cluster"
 inputs = ["rfm@1", "habits@1"]
 algorithm = "gaussian_mixture"
 k = 4
+
+[segmentations.worth]
+kind = "supervised"
+inputs = ["rfm@1", "cadence@1", "habits@1"]
+labels = "sql/labels/worth.sql"
+algorithm = "logistic_regression"
+projection = "lda"
+"""
+
+LABELS = """
+select user_id, if(spend > 300, 'High', if(spend > 100, 'Middle', 'Low')) as segment_name
+from features.rfm
+where hash(user_id) % 4 = 0
 """
 
 
 class Scored(Shop):
-    """A refreshed shop whose clusters are made from features alone."""
+    """A refreshed shop whose clusters, and what is learned from labels, are made from features alone."""
 
     @property
     def published_file(self) -> Path:
@@ -58,9 +71,9 @@ class Scored(Shop):
         return file
 
     @property
-    def clusters(self) -> list[str]:
+    def fitted(self) -> list[str]:
         """The segmentations that can be written as SQL."""
-        rows = self.published("select segmentation from segments.segmentation where kind = 'cluster' order by 1")
+        rows = self.published("select segmentation from segments.segmentation where kind <> 'rules' order by 1")
         return [name for (name,) in rows]
 
 
@@ -70,10 +83,11 @@ def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     place = tmp_path_factory.mktemp(name)
     shop = Scored(place / "shop")
     if name == "simulated":
-        write_synthetic_events(place / "events.parquet", users=3000, events=60_000, seed=5)
         shop.write("sqlseg.toml", SIMULATED)
+        write_synthetic_events(shop.directory / "events.parquet", users=3000, events=60_000, seed=5)
         shop.write("sql/features/habits__v1.sql", HABITS)
-        shop.write("sql/events.sql", f"select * exclude (true_group) from read_parquet('{place}/events.parquet')")
+        shop.write("sql/labels/worth.sql", LABELS)
+        shop.write("sql/events.sql", "select * exclude (true_group) from read_parquet('events.parquet')")
     else:
         folder = os.environ.get("SQLSEG_DATA")
         if not folder:

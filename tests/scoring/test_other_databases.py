@@ -26,7 +26,7 @@ POSTGRES_TYPES = {
 def feature_tables(shop):
     """The published feature tables that the printed SQL reads, with their columns and types."""
     inputs = shop.published(
-        "select distinct unnest(inputs::json::varchar[]) from segments.segmentation where kind = 'cluster'"
+        "select distinct unnest(inputs::json::varchar[]) from segments.segmentation where kind <> 'rules'"
     )
     tables = [ref.replace("@", "_v") for (ref,) in inputs]
     assert tables
@@ -122,10 +122,12 @@ def test_postgres(scored, postgres):
         postgres.sql(
             f"create table features.{table} ({kinds});\ncopy features.{table} from stdin (format csv);\n{rows}\\.\n"
         )
-    for name in scored.clusters:
+    for name in scored.fitted:
         answer = postgres.sql(f"copy ({scoring(scored, name, 'postgres')}) to stdout (format csv);")
         rows = csv.reader(io.StringIO(answer, newline=""))
-        assert_same(scored, name, [(*row[:4], float(row[4]), float(row[5]), row[6] or None) for row in rows])
+        assert_same(
+            scored, name, [(*row[:4], float(row[4]) if row[4] else None, float(row[5]), row[6] or None) for row in rows]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -154,5 +156,5 @@ def test_spark(scored, spark, tmp_path):
         with duckdb.connect(str(scored.published_file), read_only=True) as file:
             file.execute(f"copy features.{table} to '{tmp_path / table}.parquet'")
         spark.read.parquet(f"{tmp_path / table}.parquet").write.saveAsTable(f"features.{table}")
-    for name in scored.clusters:
+    for name in scored.fitted:
         assert_same(scored, name, [tuple(row) for row in spark.sql(scoring(scored, name, "spark")).collect()])
