@@ -117,7 +117,7 @@ class SupervisedModel:
         parts = []
         for start in range(0, max(users, 1), _USERS_AT_ONCE):
             rows = slice(start, start + _USERS_AT_ONCE)
-            parts.append(_likeliest(self.probabilities([block.take(rows) for block in blocks])))
+            parts.append(likeliest(self.probabilities([block.take(rows) for block in blocks])))
         return concatenated(parts)
 
     def drift(self, blocks: Sequence[Block], limits: DriftLimits | None = None) -> tuple[Drift, ...]:
@@ -297,7 +297,8 @@ def _unknown(preprocessing: Preprocessing, labelled: Sequence[Block]) -> dict[st
     return {name: "missing for every labelled user" for name, told in known.items() if not told}
 
 
-def _likeliest(probabilities: FloatArray) -> Assignment:
+def likeliest(probabilities: FloatArray) -> Assignment:
+    """Return the likeliest and the second likeliest class, from users x classes."""
     users = np.arange(probabilities.shape[0])
     # In steps of 1e-9, so that a last digit does not decide between equals, and SQL comes to the same.
     others = np.floor(probabilities * 1e9 + 0.5)

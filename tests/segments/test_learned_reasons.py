@@ -9,6 +9,7 @@ from sqlseg.segments import boosting
 from sqlseg.segments.blocks import STEPS, embedding_block, feature_block
 from sqlseg.segments.learned_changes import single_changes_learned
 from sqlseg.segments.learned_reasons import explain_learned, learned_reasons
+from sqlseg.segments.preparation import Preparation
 from sqlseg.segments.supervised import Labels, fit_supervised_model
 
 NAMES = ("gold", "new", "silver")
@@ -144,3 +145,40 @@ def test_the_easiest_comes_first(fitted):
     for user in range(20):
         efforts = [change.effort for change in single_changes_learned(fit.model, one(blocks, user))]
         assert efforts == sorted(efforts)
+
+
+@pytest.mark.parametrize("projection", ["none", "lda"])
+def test_changes_of_a_regression_are_the_nearest_that_a_search_finds(fitted, projection):
+    fit, blocks = fitted
+    classes = len(fit.model.classes)
+    truth = fit.assignment.labels
+    labels = Labels(NAMES[:classes], np.where(np.arange(600) < 400, truth, -1))
+    how = Preparation(projection=projection)
+    model = fit_supervised_model(blocks, labels, 0, "logistic_regression", how).model
+    scalings = {column.name: column for column in model.preprocessing.blocks[0].columns}
+    placed, found_any = model.score(blocks), 0
+    for user in range(0, 600, 13):
+        mine, own = one(blocks, user), placed.labels[user]
+        found = {change.feature: change for change in single_changes_learned(model, mine)}
+        for position, name in enumerate(blocks[0].columns):
+            scaling, given = scalings[name], mine[0].values[0, position]
+            tried = np.linspace(scaling.low, scaling.high, 5_001)
+            step = tried[1] - tried[0]
+            elsewhere = tried[labels_with(model, mine, position, tried) != own]
+            start = scaling.median if np.isnan(given) else given
+            z = lambda v, column=scaling: (np.log1p(v) if column.log else v) / column.std  # noqa: E731
+            if name not in found:
+                assert not elsewhere.size
+                continue
+            found_any += 1
+            change = found[name]
+            assert labels_with(model, mine, position, [change.value])[0] == change.segment != own
+            assert scaling.low <= change.value <= scaling.high
+            assert change.effort == pytest.approx(abs(z(change.value) - z(start)), abs=1e-9)
+            nearer = change.value + 2 * np.sign(start - change.value) / STEPS
+            assert labels_with(model, mine, position, [nearer])[0] == own
+            if elsewhere.size:
+                assert change.effort <= np.abs(z(elsewhere) - z(start)).min() + 2 * step / scaling.std + 1e-6
+    assert found_any > 15
+    graph = fit_supervised_model(blocks, labels, 0, "label_spreading").model
+    assert single_changes_learned(graph, one(blocks, 0)) == ()

@@ -286,7 +286,10 @@ def test_inputs_are_turned_onto_axes_where_that_is_possible(shop):
         ("lda:1", "kept", "holds 100.0% of the differences between labels")
     ]
     assert members(shop)["poor29"] == "Poor" and members(shop)["rich29"] == "Rich"
-    assert explained(shop, "rich01")["reasons"][0]["feature"] == "rfm__spend"
+    found = explained(shop, "rich01")
+    assert found["reasons"][0]["feature"] == "rfm__spend"
+    moves = [(move["feature"], move["segment_name"]) for move in found["moves"] if move["feature"]]
+    assert moves == [("rfm__spend", "Poor")]
     columns = "user_id, segment_id, segment_name, runner_up_segment_id, round(confidence, 9)"
     live = shop.published(f"select {columns} from segments.worth_live order by 1")
     assert live == shop.published(f"select {columns} from segments.membership where segmentation = 'worth' order by 1")
