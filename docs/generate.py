@@ -7,6 +7,7 @@ docs/sqlseg.example.toml, tables from their DDL and comments, features from the 
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -226,7 +227,7 @@ def _kind_text(annotation: Any) -> str:
         return "a table of numbers"
     if hasattr(annotation, "__metadata__"):
         return _kind_text(arguments[0])
-    names = {str: "text", int: "a whole number", float: "a number", Path: "a path"}
+    names = {str: "text", int: "a whole number", float: "a number", Path: "a path", timedelta: "a length of time"}
     return names.get(annotation, "a date and time")
 
 
@@ -249,7 +250,11 @@ def _setting_default(section: str, key: str, field: FieldInfo) -> str:
     return f"`{default}`" if isinstance(default, int | float) else "none"
 
 
-_MADE_DEFAULTS = {("project", "name"): "the folder's name", ("events", "paths"): "the project's folder"}
+_MADE_DEFAULTS = {
+    ("project", "name"): "the folder's name",
+    ("events", "paths"): "the project's folder",
+    ("events", "overlap"): '`"1 hour"`',
+}
 
 
 # Tables

@@ -55,6 +55,10 @@ WAREHOUSE_TABLES: Final = (
     Relation("sqlseg", "rule_segment"),
     Relation("sqlseg", "computed_relation"),
     Relation("sqlseg", "sentiment_model"),
+    Relation("sqlseg", "source_memory"),
+    Relation("sqlseg", "source_partition"),
+    Relation("sqlseg", "duplicate_event"),
+    Relation("sqlseg", "attribute_memory"),
 )
 
 

@@ -109,6 +109,21 @@ def fingerprint(tree: exp.Expr) -> str:
     return digest(*parts)
 
 
+def token_digest(text: str) -> str:
+    """Return the SHA-256 of a text's tokens: comments and spacing make no difference, all else does.
+
+    >>> token_digest("select 1 -- one") == token_digest("select  1")
+    True
+    >>> token_digest("select 'A'") == token_digest("select 'a'")
+    False
+    """
+    try:
+        tokens = sqlglot.tokenize(text, read=DIALECT)
+    except TokenError:
+        return digest(text)
+    return digest(*(f"{token.token_type.name}:{token.text}" for token in tokens))
+
+
 def digest(*parts: str) -> str:
     """Return the SHA-256 of several texts, in hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

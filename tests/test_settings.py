@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ sql = "sql/events.sql"
 paths = ["data/"]
 max_quantity = 1000
 exported_at = 2026-07-01T00:00:00
+overlap = "90 Minutes"
 
 [segmentations.behavior]
 kind = "cluster"
@@ -99,6 +100,7 @@ def test_every_documented_setting_is_read(load: Load, shop: Path) -> None:
     assert (settings.events.sql, settings.events.paths) == (shop / "sql/events.sql", (shop / "data",))
     assert settings.events.max_quantity == 1000
     assert settings.events.exported_at == datetime(2026, 6, 30, 23)  # midnight in London's summer, as UTC
+    assert settings.events.overlap == timedelta(minutes=90)
     behavior, value = settings.segmentations["behavior"], settings.segmentations["value"]
     assert behavior.kind == "cluster" and value.kind == "rules"
     assert behavior.inputs[2] == InputRef("encoder", "behavior", 1)
@@ -119,6 +121,7 @@ def test_defaults_of_an_empty_file(load: Load, shop: Path) -> None:
     assert (settings.project.timezone, settings.project.country, settings.project.seed) == ("UTC", None, 0)
     assert settings.events.paths == (shop,)
     assert (settings.events.max_quantity, settings.events.exported_at) == (None, None)
+    assert settings.events.overlap == timedelta(hours=1)
     assert settings.features.publish == "all"
     assert not settings.segmentations and not settings.sources and not settings.encoders
 
@@ -197,6 +200,8 @@ def test_all_problems_come_in_one_message_in_the_order_of_the_file(load: Load) -
         ("[events]\nmax_quantity = 0", 2, "events.max_quantity", "must be greater than 0"),
         ("[events]\nexported_at = 2026-01-31", 2, "events.exported_at", "2026-01-31T23:59:59"),
         ('[events]\nexported_at = "soon"', 2, "events.exported_at", "got 'soon'"),
+        ('[events]\noverlap = "a while"', 2, "events.overlap", "or \"2 days\", got 'a while'"),
+        ("[events]\noverlap = 60", 2, "events.overlap", "got 60"),
         ('[segmentations.a]\nkind = "cluster"\ninputs = ["rfm@1",\n "cadence"]', 4, "segmentations.a.inputs[1]",
          "write cadence@1"),
         ('[segmentations.a]\nkind = "cluster"\ninputs = ["rfm@1", "rfm@2"]', 3, "segmentations.a.inputs", "twice"),
@@ -292,7 +297,7 @@ def test_a_postgres_source_keeps_its_connection_string(load: Load) -> None:
 def test_later_checks_name_the_line_too(load: Load) -> None:
     settings = load(CONTRACT)
     error = setting_problem(settings, ("segmentations", "behavior", "inputs", 0), "there is no rfm@1")
-    assert error.message.endswith("sqlseg.toml:25: segmentations.behavior.inputs[0]: there is no rfm@1")
+    assert error.message.endswith("sqlseg.toml:26: segmentations.behavior.inputs[0]: there is no rfm@1")
 
 
 # --- lines of keys ---------------------------------------------------------------------------------------------------

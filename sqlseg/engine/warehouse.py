@@ -18,6 +18,7 @@ ADDED_COLUMNS: Final = (
     ("segments.transition", "revenue", "0001_revenue_of_moves"),
     ("segments.profile", "effect_size", "0002_profile_intervals"),
     ("segments.membership", "assignment_probability", "0003_assignment_probability"),
+    ("quality.rejected_events", "event_day", "0004_day_of_refused_rows"),
 )
 """Columns that tables of earlier releases lack, in the order of the files in sql/migrations that add them."""
 

@@ -1,7 +1,7 @@
 """Reads the sources once, keeps what is usable as canonical events, and quarantines the rest with reasons."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from sqlseg.names import EVENT_COLUMNS
 from sqlseg.resources import sql_text
 
 _TIMES = ("event_time", "ingested_at")
+_CANONICAL = frozenset(column.name for column in EVENT_COLUMNS)
 
 
 class SourceSqlFailed(SqlsegError):
@@ -98,6 +99,36 @@ def rows_of_shop_sql() -> Iterator[None]:
         raise QueryFailed(error.message.partition("\n\nLINE ")[0], hint=error.hint) from error
 
 
+def bind_source(engine: Engine, text: str, path: Path) -> dict[str, str]:
+    """Make the rows of the project's events SQL readable as raw_events for the rest of this connection.
+
+    Returns its columns and their types. raw_events has the canonical columns as the source gives them, the day of each
+    row (NULL where its time cannot be read), and a hash of all that is given. Raises UnusableSource.
+    """
+    engine.create_temp_view("source_rows", text)
+    columns = engine.describe("select * from source_rows")
+    projection = _raw_projection(columns, path)
+    hashed = ", ".join(quoted(name) for name in columns if name.lower() in _CANONICAL)
+    engine.create_temp_view(
+        "raw_events",
+        "select *, case when isfinite(event_time) then event_time::date end as event_day\nfrom (\nselect\n    "
+        f"{projection},\n    hash({hashed}) as raw_hash\nfrom source_rows\n)",
+    )
+    return columns
+
+
+def ignored_columns(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that no canonical event has."""
+    return tuple(name for name in columns if name.lower() not in _CANONICAL)
+
+
+def stage_rows(engine: Engine, rows: str, *, exported_at: datetime, max_quantity: float | None) -> None:
+    """Stage the rows of a SELECT from raw_events for the rest of this connection, each with why it is refused."""
+    engine.create_temp_view("rows_to_stage", rows)
+    with rows_of_shop_sql():
+        engine.execute(sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity})
+
+
 def _raw_projection(columns: Mapping[str, str], path: Path) -> str:
     by_name = {name.lower(): (name, kind) for name, kind in columns.items()}
     missing = [column.name for column in EVENT_COLUMNS if column.required and column.name not in by_name]
@@ -136,13 +167,8 @@ def stage_events(
     UnusableSource or NoUsableEvents.
     """
     with shop_sql(path, project) as text:
-        engine.create_temp_view("source_rows", text)
-        columns = engine.describe("select * from source_rows")
-        engine.create_temp_view("raw_events", f"select\n    {_raw_projection(columns, path)}\nfrom source_rows")
-        with rows_of_shop_sql():
-            engine.execute(
-                sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity}
-            )
+        columns = bind_source(engine, text, path)
+        stage_rows(engine, "select * from raw_events", exported_at=exported_at, max_quantity=max_quantity)
     engine.execute(sql_text("steps/events/mark_duplicates.sql"))
     rejected = dict(engine.rows(sql_text("steps/events/count_rejections.sql")))
     row = engine.row(sql_text("steps/events/summary.sql"))
@@ -152,9 +178,13 @@ def stage_events(
         raise AssertionError(f"{rows_read} rows in, {accepted} kept and {rejected} rejected")
     if accepted == 0:
         raise NoUsableEvents(path, rows_read, rejected)
-    known = {column.name for column in EVENT_COLUMNS}
-    ignored = tuple(name for name in columns if name.lower() not in known)
-    return Staged(rows_read, accepted, rejected, newest, f"{fingerprint}", ignored)
+    told = with_counts(fingerprint, rejected)
+    return Staged(rows_read, accepted, rejected, newest, told, ignored_columns(columns))
+
+
+def with_counts(fingerprint: str, rejected: Mapping[str, int]) -> str:
+    """Return a fingerprint of rows that also tells for which reasons they are refused."""
+    return "/".join([fingerprint, *(f"{reason}: {count}" for reason, count in sorted(rejected.items()))])
 
 
 def changes_since(engine: Engine, data_through: datetime) -> Changes:
@@ -164,6 +194,12 @@ def changes_since(engine: Engine, data_through: datetime) -> Changes:
     changed in late_users.
     """
     engine.execute(sql_text("steps/events/compare.sql"))
+    return changes_by_verdicts(engine, data_through)
+
+
+def changes_by_verdicts(engine: Engine, data_through: datetime) -> Changes:
+    """Return what the verdicts on staged and known rows change; leaves touched_users and late_users."""
+    engine.execute(sql_text("steps/events/compared_events.sql"))
     engine.execute(sql_text("steps/events/touched_users.sql"))
     engine.execute(sql_text("steps/events/late_users.sql"), {"data_through": data_through})
     row = engine.row(sql_text("steps/events/changes.sql"), {"data_through": data_through})
@@ -185,17 +221,45 @@ def all_new(engine: Engine) -> Changes:
 def keep_events(engine: Engine, *, run_id: str, timezone: str) -> None:
     """Make the staged events the ones in use, and replace the quarantine and its counts."""
     engine.execute(sql_text("steps/events/accept.sql"), {"timezone": timezone})
+    keep_refused(engine, run_id=run_id, timezone=timezone)
+    record_refused(engine, run_id)
+
+
+def keep_refused(engine: Engine, *, run_id: str, timezone: str) -> None:
+    """Replace the quarantine, and the duplicates that may be needed again, by those of a look at the whole source."""
+    engine.execute("delete from sqlseg.duplicate_event")
+    engine.execute(sql_text("steps/events/keep_duplicates.sql"), {"timezone": timezone})
     engine.execute("delete from quality.rejected_events")
     engine.execute(sql_text("steps/events/quarantine.sql"), {"run_id": run_id})
-    counts = sql_text("steps/events/count_rejections.sql")
+    engine.execute(
+        "create or replace temp table days_of_duplicates as "
+        "select distinct event_time::date as day from sqlseg.duplicate_event"
+    )
+    engine.execute(sql_text("steps/events/quarantine_duplicates.sql"), {"run_id": run_id})
+
+
+def refused_by_reason(engine: Engine) -> dict[str, int]:
+    """Return how many rows of the source are refused, by reason."""
+    return dict(engine.rows(sql_text("steps/events/refused_by_reason.sql")))
+
+
+def record_refused(engine: Engine, run_id: str) -> None:
+    """Put the counts of refused rows on record."""
+    counts = sql_text("steps/events/refused_by_reason.sql")
     engine.execute(
         f"insert into quality.rejection select $run_id, reason, row_count from (\n{counts})", {"run_id": run_id}
     )
 
 
+_STAGED = (
+    *("staged_events", "duplicate_events", "compared_events", "verdicts", "prior_rows", "added_rows", "removed_rows"),
+    *("pool", "refused_rows", "partitions_read", "source_days", "reread_days", "days_of_duplicates"),
+)
+
+
 def drop_staged(engine: Engine) -> None:
     """Let go of the staged rows."""
-    for table in ("staged_events", "duplicate_events", "compared_events"):
+    for table in _STAGED:
         engine.execute(f"drop table if exists {table}")
 
 

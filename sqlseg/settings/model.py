@@ -1,7 +1,7 @@
 """The frozen shape of `sqlseg.toml`, section by section."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -101,6 +101,8 @@ class EventsSettings(Section):
     max_quantity: Amount | None = None
     exported_at: Annotated[datetime | None, PlainValidator(values.instant)] = None
     """UTC, without a zone."""
+    overlap: Annotated[timedelta, PlainValidator(values.span)] = timedelta(hours=1)
+    """How far before the newest `ingested_at` that was read the next look begins."""
 
 
 class DriftLimits(Section):

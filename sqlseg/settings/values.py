@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, cast
@@ -30,6 +30,7 @@ _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _REFERENCE = re.compile(
     r"(?:(?P<kind>encoder|forecast|content|sentiment):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)"
 )
+_SPAN = re.compile(r"(?P<number>\d{1,6})\s*(?P<unit>second|minute|hour|day)s?", re.IGNORECASE)
 _MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*(B|[KMGT]i?B)", re.IGNORECASE)
 
 
@@ -235,6 +236,14 @@ def instant(value: object, info: ValidationInfo[Context]) -> datetime:
         raise ValueError(f"must be a date and time such as 2026-01-31T00:00:00Z, got {value!r}")
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=info.context.zone)
     return zoned.astimezone(UTC).replace(tzinfo=None)
+
+
+def span(value: object) -> timedelta:
+    """A length of time such as "90 minutes"."""
+    found = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f'must be a length of time such as "90 minutes", "1 hour" or "2 days", got {value!r}')
+    return timedelta(**{f"{found['unit'].lower()}s": int(found["number"])})
 
 
 def cluster_count(value: object) -> Literal["auto"] | int:

@@ -11,7 +11,10 @@ from sqlseg import __version__
 from sqlseg.engine.duckdb import Engine, duckdb_version
 from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.errors import SqlsegError
-from sqlseg.events.staging import Staged, all_new, changes_since, drop_staged, keep_attributes, stage_events
+from sqlseg.events.attributes import read_attributes
+from sqlseg.events.reading import Before as LastReading
+from sqlseg.events.reading import EventSource, Reading, read_events
+from sqlseg.events.staging import Staged
 from sqlseg.segments.algorithms import import_ahead
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
@@ -73,24 +76,29 @@ class Interrupted(SqlsegError):
             super().__init__("Interrupted; the warehouse and the published file are as they were.")
 
 
-def _stage(engine: Engine, project: Project, started_at: datetime) -> tuple[Staged, str]:
-    """Stage the events and replace the attributes; return what was staged and a fingerprint of it all."""
+def _read(
+    engine: Engine, project: Project, run_id: str, started_at: datetime, last: LastRefresh | None, *, full: bool
+) -> tuple[Reading, str]:
+    """Bring events and attributes up to date with the sources; return what was found and a fingerprint of it all."""
     settings = project.settings.events
-    staged = stage_events(
-        engine,
-        settings.sql,
-        project.directory,
-        exported_at=settings.exported_at or started_at,
+    source = EventSource(
+        path=settings.sql,
+        project=project.directory,
+        databases={alias: f"{one.type}:{one.path}" for alias, one in project.settings.sources.items()},
+        timezone=project.settings.project.timezone,
         max_quantity=settings.max_quantity,
+        exported_at=settings.exported_at,
+        overlap=settings.overlap,
     )
-    parts = [staged.fingerprint]
+    before = None if last is None else LastReading(last.run_id, last.data_through)
+    reading = read_events(engine, source, run_id=run_id, now=started_at, before=before, full=full)
+    parts = [reading.staged.fingerprint]
     for kind in ("users", "items"):
         path = project.directory / "sql" / f"{kind}.sql"
-        keep_attributes(engine, kind, path if path.is_file() else None, project.directory)
-        parts.append(str(engine.value(f"select count(*) || '/' || coalesce(sum(hash(t)), 0) from sqlseg.{kind} as t")))
+        parts.append(read_attributes(engine, kind, path, project.directory, databases=source.databases, now=started_at))
     if project.image_encoder is not None:
         parts.append(files_fingerprint(engine, project.image_root))
-    return staged, " ".join(parts)
+    return reading, " ".join(parts)
 
 
 def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator, *, dry: bool = False) -> Outcome:
@@ -173,8 +181,10 @@ def _carry_out(
     settings = project.settings.project
     last, models = last_refresh(engine), models_in_use(engine)
     with stopwatch.step("events", "Reading the sources"):
-        staged, source_fingerprint = _stage(engine, project, started_at)
-        changes = changes_since(engine, last.data_through) if last else all_new(engine)
+        reading, source_fingerprint = _read(engine, project, run_id, started_at, last, full=options.full)
+    staged = reading.staged
+    if last is not None and reading.how == "everything":
+        stopwatch.narrator.note(f"All of the sources was read: {reading.why}.")
     _tell_of_events(stopwatch.narrator, staged)
     if not project.settings.segmentations:
         stopwatch.narrator.note(
@@ -183,11 +193,7 @@ def _carry_out(
     asked = None if options.as_of is None else parse_as_of(options.as_of, settings.timezone)
     known_through = min(started_at, project.settings.events.exported_at or started_at)
     as_of = resolve_as_of(asked, staged.newest, settings.timezone, last.as_of if last else None, known_through)
-    data_through = engine.value(
-        "select max(event_time) from staged_events where reason is null and event_time < $as_of "
-        "and rowid not in (select row_number from duplicate_events)",
-        {"as_of": as_of},
-    )
+    data_through = engine.value("select max(event_time) from sqlseg.events where event_time < $as_of", {"as_of": as_of})
     if data_through is None:
         raise NoEventsBefore(as_of, staged.newest)
     if last is not None:  # stays begin and end at these moments, also where the newest events were taken back
@@ -198,7 +204,7 @@ def _carry_out(
             project,
             staged=staged,
             source_fingerprint=source_fingerprint,
-            changes=changes,
+            changes=reading.changes,
             as_of=as_of,
             data_through=data_through,
             last=last,
@@ -219,7 +225,6 @@ def _carry_out(
     plan = plan_for({})
     run = Run(run_id, as_of, data_through, started_at, settings.timezone, settings.seed)
     if plan.kind == "noop":
-        drop_staged(engine)
         users = int(engine.value("select count(*) from sqlseg.population"))
         _complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
@@ -240,7 +245,6 @@ def _carry_out(
     )
     with stopwatch.step("events", "Keeping the events"):
         steps.accept_events(work)
-        drop_staged(engine)
     before = _compute(work, stopwatch)
     with stopwatch.step("segments", "Placing users in segments"):
         drifted = steps.place_everyone(work)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlseg.engine.duckdb import quoted
-from sqlseg.events.staging import keep_events
+from sqlseg.events.reading import record_reading
 from sqlseg.features.holidays import holiday_table
 from sqlseg.features.view import View
 from sqlseg.insight.profile import segment_standing
@@ -63,8 +63,8 @@ from sqlseg.workflow.work import Before, LookBack, Work
 
 
 def accept_events(work: Work) -> None:
-    """Put the staged events in use, with the holidays of their years."""
-    keep_events(work.engine, run_id=work.run.run_id, timezone=work.run.timezone)
+    """Put the events that were read on record, with the holidays of their years."""
+    record_reading(work.engine, work.run.run_id)
     years = [row[0] for row in work.engine.rows("select distinct year(local_time) from sqlseg.events order by 1")]
     holidays = holiday_table(work.project.settings.project.country, years)
     with work.engine.registered("public_holidays", holidays):

@@ -46,8 +46,8 @@ def encoded_shop(originals, tmp_path):
     return originals[1].copy(tmp_path / "shop")
 
 
-def contents(shop, *, without=("run",)):
-    """Every row of every table and the text of every view of the warehouse."""
+def contents(shop, *, without=("run", "source_memory", "attribute_memory")):
+    """Every row of every table and the text of every view of the warehouse; when sources were looked at is left out."""
     with duckdb.connect(str(shop.warehouse_file), read_only=True) as connection:
         tables = connection.execute("select schema_name, table_name from duckdb_tables() order by all").fetchall()
         found = {

@@ -1,20 +1,15 @@
--- How often each event of the sources stands in them and in the events of the run before.
-create or replace temp table compared_events as
-with previous as (
-    select user_id, event_hash, min(event_time) as event_time, count(*) as copies
-    from sqlseg.events
-    group by user_id, event_hash
-),
-staged as (
-    select user_id, event_hash, min(event_time) as event_time, count(*) as copies
+-- What a look at the whole source changes: staged events that were not there before, events that are not staged.
+-- Accepted events are all different, so each is found by its hash alone.
+create or replace temp table verdicts as
+with usable as (
+    select rowid as row_number, event_hash
     from staged_events
     where reason is null and rowid not in (select row_number from duplicate_events)
-    group by user_id, event_hash
 )
-select
-    coalesce(s.user_id, p.user_id) as user_id,
-    coalesce(s.event_time, p.event_time) as event_time,
-    coalesce(s.copies, 0) - coalesce(p.copies, 0) as surplus
-from staged as s
-full join previous as p on s.user_id = p.user_id and s.event_hash = p.event_hash
-where coalesce(s.copies, 0) <> coalesce(p.copies, 0)
+select 'staged' as origin, u.row_number, true as accepted
+from usable as u
+anti join sqlseg.events as e on e.event_hash = u.event_hash
+union all
+select 'events', e.rowid, null
+from sqlseg.events as e
+anti join usable as u on u.event_hash = e.event_hash

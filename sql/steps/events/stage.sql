@@ -1,46 +1,38 @@
 -- Types every source row and says why a row cannot be used; reason is NULL for usable rows.
--- Reads raw_events: the canonical columns as the source gives them, NULL where it has none.
+-- Reads rows_to_stage: the canonical columns as the source gives them, NULL where it has none.
 create or replace temp table staged_events as
-with typed as (
+with given as (
     select
-        case when trim(user_id::varchar) = '' then null else user_id::varchar end as user_id,
-        event_time,
-        case when trim(event_type::varchar) = '' then null else event_type::varchar end as event_type,
-        event_id::varchar as event_id,
-        item_id::varchar as item_id,
-        category::varchar as category,
-        order_id::varchar as order_id,
-        session_id::varchar as session_id,
-        text::varchar as text,
-        try_cast(price as double) as price,
-        try_cast(discount as double) as discount,
-        try_cast(quantity as double) as quantity,
-        try_cast(duration as double) as duration,
-        ingested_at,
-        case
-            when time_given is null then 'no time'
-            when event_time is null or not isfinite(event_time) then 'unreadable time'
-            when ingested_given is not null and ingested_at is null then 'unreadable ingested_at'
-            when price is not null and try_cast(price as double) is null then 'unreadable price'
-            when discount is not null and try_cast(discount as double) is null then 'unreadable discount'
-            when quantity is not null and try_cast(quantity as double) is null then 'unreadable quantity'
-            when duration is not null and try_cast(duration as double) is null then 'unreadable duration'
-        end as unreadable,
-        struct_pack(
-            user_id := user_id::varchar, event_time := time_given::varchar, event_type := event_type::varchar,
-            event_id := event_id::varchar, item_id := item_id::varchar, category := category::varchar,
-            order_id := order_id::varchar, session_id := session_id::varchar, text := text::varchar,
-            price := price::varchar, discount := discount::varchar, quantity := quantity::varchar,
-            duration := duration::varchar, ingested_at := ingested_given::varchar
-        ) as source_row
-    from raw_events
+        user_id as given_user_id, time_given, event_type as given_event_type, event_id as given_event_id,
+        item_id as given_item_id, category as given_category, order_id as given_order_id,
+        session_id as given_session_id, text as given_text, price as given_price, discount as given_discount,
+        quantity as given_quantity, duration as given_duration, ingested_given,
+        event_time, ingested_at, event_day, raw_hash
+    from rows_to_stage
+),
+typed as (
+    select
+        *,
+        case when trim(given_user_id::varchar) = '' then null else given_user_id::varchar end as user_id,
+        case when trim(given_event_type::varchar) = '' then null else given_event_type::varchar end as event_type,
+        try_cast(given_price as double) as price,
+        try_cast(given_discount as double) as discount,
+        try_cast(given_quantity as double) as quantity,
+        try_cast(given_duration as double) as duration
+    from given
 ),
 judged as (
     select
-        * exclude (unreadable),
+        *,
         case
             when user_id is null then 'no user'
-            when unreadable is not null then unreadable
+            when time_given is null then 'no time'
+            when event_time is null or not isfinite(event_time) then 'unreadable time'
+            when ingested_given is not null and ingested_at is null then 'unreadable ingested_at'
+            when given_price is not null and price is null then 'unreadable price'
+            when given_discount is not null and discount is null then 'unreadable discount'
+            when given_quantity is not null and quantity is null then 'unreadable quantity'
+            when given_duration is not null and duration is null then 'unreadable duration'
             when event_type is null then 'no event type'
             when event_time > $exported_at then 'time after exported_at'
             when price is not null and not isfinite(price) then 'price is not finite'
@@ -60,11 +52,35 @@ judged as (
     from typed
 )
 select
-    * exclude (source_row),
+    user_id,
+    event_time,
+    event_type,
+    given_event_id::varchar as event_id,
+    given_item_id::varchar as item_id,
+    given_category::varchar as category,
+    given_order_id::varchar as order_id,
+    given_session_id::varchar as session_id,
+    given_text::varchar as text,
+    price,
+    discount,
+    quantity,
+    duration,
+    ingested_at,
+    reason,
     -- -0.0 equals 0.0 and must not look like another event.
     hash(
-        user_id, event_time, event_type, event_id, item_id, category, order_id, session_id, text,
+        user_id, event_time, event_type, given_event_id::varchar, given_item_id::varchar, given_category::varchar,
+        given_order_id::varchar, given_session_id::varchar, given_text::varchar,
         price + 0.0, discount + 0.0, quantity + 0.0, duration + 0.0, ingested_at
     ) as event_hash,
-    case when reason is not null then to_json(source_row)::varchar end as rejected_row
+    event_day,
+    raw_hash,
+    -- Written out for refused rows alone: as text, rows take longer than everything else here.
+    case when reason is not null then to_json(struct_pack(
+        user_id := given_user_id::varchar, event_time := time_given::varchar, event_type := given_event_type::varchar,
+        event_id := given_event_id::varchar, item_id := given_item_id::varchar, category := given_category::varchar,
+        order_id := given_order_id::varchar, session_id := given_session_id::varchar, text := given_text::varchar,
+        price := given_price::varchar, discount := given_discount::varchar, quantity := given_quantity::varchar,
+        duration := given_duration::varchar, ingested_at := ingested_given::varchar
+    ))::varchar end as rejected_row
 from judged

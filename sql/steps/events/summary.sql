@@ -6,10 +6,11 @@ select
     coalesce(sum(case when usable then event_hash end), 0)::varchar || '/'
         || coalesce(bit_xor(case when usable then event_hash end), 0)::varchar || '/'
         || count(*) filter (where usable)::varchar || '/'
-        || count(*)::varchar as fingerprint
+        || count(*)::varchar || '/'
+        || coalesce(sum(raw_hash), 0)::varchar as fingerprint
 from (
     select
-        event_time, event_hash,
+        event_time, event_hash, raw_hash,
         reason is null and rowid not in (select row_number from duplicate_events) as usable
     from staged_events
 )

@@ -1,0 +1,13 @@
+-- Puts in use what the verdicts accept: staged rows, and duplicates whose better one has gone.
+insert into sqlseg.events by name
+select
+    user_id, event_time, event_type, event_id, item_id, category, order_id, session_id, text,
+    price, discount, quantity, duration, ingested_at,
+    case when $timezone = 'UTC' then event_time
+         else timezone($timezone, timezone('UTC', event_time)) end as local_time,
+    event_hash
+from staged_events
+where rowid in (select row_number from verdicts where origin = 'staged' and accepted)
+union all by name
+from sqlseg.duplicate_event
+where rowid in (select row_number from verdicts where origin = 'duplicates' and accepted)
