@@ -34,6 +34,7 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "reason"),
     Relation("segments", "content_profile"),
     Relation("segments", "rule"),
+    Relation("segments", "pin"),
     Relation("segments", "input"),
     Relation("segments", "metric"),
     Relation("segments", "drift"),

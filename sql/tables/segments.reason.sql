@@ -13,7 +13,7 @@ comment on table segments.reason is 'Why a user is in the segment and not in the
 comment on column segments.reason.user_id is 'The user.';
 comment on column segments.reason.segmentation is 'The segmentation.';
 comment on column segments.reason.rank is '1 for the input that speaks for the segment most.';
-comment on column segments.reason.feature is 'The feature, <view>__<column>; an embedding is one input under its own name.';
+comment on column segments.reason.feature is 'The feature, <view>__<column>; an embedding is one input under its own name. ''pinned'' stands first where an analyst has pinned the user to the segment.';
 comment on column segments.reason.value is 'What the user has; NULL for an embedding, and where it is unknown.';
 comment on column segments.reason.segment_mean is 'Mean in the segment.';
 comment on column segments.reason.overall_mean is 'Mean over all users.';

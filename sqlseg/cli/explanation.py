@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from sqlseg.cli.console import print_table, printable, stdout
+from sqlseg.segments.explain import PINNED
 from sqlseg.workflow.one_user import Move, UserInSegmentation
 
 
@@ -30,8 +31,14 @@ def print_place(place: UserInSegmentation) -> None:
             markup=False,
             soft_wrap=True,
         )
+        if place.pinned:
+            would = "" if member["confidence"] >= 0.5 else f"; by the inputs alone it would be {place.runner_up_name}"
+            console.print(printable(f"Pinned to this segment by hand{would}."), markup=False, soft_wrap=True)
         _print_reasons(place)
-        _print_moves(place.moves)
+        if place.pinned:
+            console.print("Nothing that the user does changes that.")
+        else:
+            _print_moves(place.moves)
     stays = [
         (stay["segment_name"], minute(stay["valid_from"]), minute(stay["valid_to"]) or "now", stay["cause"])
         for stay in place.stays
@@ -55,6 +62,7 @@ def _print_reasons(place: UserInSegmentation) -> None:
             else "",
         )
         for reason in place.reasons[:10]
+        if reason.feature != PINNED
     ]
     if learned and place.expected is None:
         return
@@ -103,6 +111,7 @@ def plain_place(place: UserInSegmentation) -> dict[str, Any]:
         "runner_up_name": place.runner_up_name,
         "rule_sql": place.rule_sql,
         "expected": place.expected,
+        "pinned": place.pinned,
         "reasons": [vars(reason) for reason in place.reasons],
         "moves": [vars(move) for move in place.moves],
         "stays": list(place.stays),

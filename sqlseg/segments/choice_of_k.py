@@ -168,6 +168,22 @@ def choose(
     )
 
 
+_KEPT = (
+    *("recurrence", "stability", "silhouette", "calinski_harabasz", "davies_bouldin", "inertia"),
+    *("bic", "gap", "gap_error", "smallest_share"),
+)
+
+
+def measures_by_number(trials: Sequence[Trial]) -> dict[str, float]:
+    """Return what was measured of each number that was tried, by names such as `silhouette[k=5]`."""
+    return {
+        f"{measure}[k={trial.k}]": value
+        for trial in trials
+        for measure in _KEPT
+        if (value := getattr(trial, measure)) is not None
+    }
+
+
 def _by_criterion(trials: Sequence[Trial], previous_k: int | None, criterion: Criterion) -> tuple[int, str]:
     numbers = [t.k for t in trials]
     values = [float(getattr(t, criterion)) for t in trials]

@@ -79,6 +79,34 @@ def user_reasons(model: ClusterModel, blocks: Sequence[Block], assignment: Assig
     return strongest(model.preprocessing.inputs, blocks, assignment, split, count)
 
 
+PINNED = "pinned"
+"""What stands first among the reasons of a user who is pinned to the segment."""
+
+
+def pinned_first(reasons: UserReasons, pinned: IntArray) -> UserReasons:
+    """Return the reasons with the pin before all others, for users who have one (`pinned` is -1 for the others).
+
+    It decides, and adds nothing to what the inputs say: its contribution is 0.
+    """
+    rows = np.flatnonzero(pinned != NOBODY)
+    later = pinned[reasons.user] != NOBODY
+    order = np.argsort(np.concatenate([reasons.user, rows]), kind="stable")
+
+    def joined(given: FloatArray, own: FloatArray) -> FloatArray:
+        result: FloatArray = np.concatenate([given, own])[order]
+        return result
+
+    feature = np.concatenate([reasons.feature, np.full(rows.size, len(reasons.features))])
+    return UserReasons(
+        (*reasons.features, PINNED),
+        np.concatenate([reasons.user, rows])[order],
+        np.concatenate([reasons.rank + later, np.ones(rows.size, dtype=np.int64)])[order],
+        feature[order],
+        joined(reasons.value, np.full(rows.size, np.nan)),
+        joined(reasons.contribution, np.zeros(rows.size)),
+    )
+
+
 def strongest(
     inputs: Sequence[str],
     blocks: Sequence[Block],

@@ -64,13 +64,14 @@ def match_segments(
     old_centers: Mapping[str, FloatArray] | None = None,
     new_centers: FloatArray | None = None,
     same: tuple[str | None, int] | None = None,
+    named: Mapping[int, str] | None = None,
 ) -> Matching:
     """Return ids for clusters 0 .. new_count - 1, from who was and who is where.
 
     `old_segments[i]` is the segment of `old_users[i]`, a user at most once; `new_labels[i]` the cluster of
     `new_users[i]`. `live_ids` are old segments that may have no user left. `old_centers`, by id, and
     `new_centers` (clusters x inputs) are the mean users of both in one space. `same` is an old segment (or None) and
-    a cluster that mean the same whoever their users are; see `match_counts` for the rest.
+    a cluster that mean the same whoever their users are; see `match_counts` for the rest, and for `named`.
     """
     old_ids = tuple(sorted({*live_ids, *(str(segment) for segment in old_segments)}, key=segment_number_order))
     position = {segment: number for number, segment in enumerate(old_ids)}
@@ -86,7 +87,16 @@ def match_segments(
             if segment in old_centers:
                 distances[row] = np.sqrt(((new_centers - old_centers[segment]) ** 2).sum(axis=1))
     fixed = None if same is None else (position.get(str(same[0])), same[1])
-    return match_counts(segmentation, old_ids, shared, sizes, next_number=next_number, distances=distances, same=fixed)
+    return match_counts(
+        segmentation,
+        old_ids,
+        shared,
+        sizes,
+        next_number=next_number,
+        distances=distances,
+        same=fixed,
+        named=named,
+    )
 
 
 def match_counts(
@@ -98,14 +108,16 @@ def match_counts(
     next_number: int,
     distances: FloatArray | None = None,
     same: tuple[int | None, int] | None = None,
+    named: Mapping[int, str] | None = None,
 ) -> Matching:
     """Return ids for the new clusters from the users that each old segment shares with each.
 
     `shared` is old x new, `new_sizes` counts all users of the new clusters, also those unknown before, and orders
     new ids: the largest new cluster gets the smallest number. `distances`, old x new, between the means of both in
     one space (infinite where unknown), settles what the users leave open. `same` is a pair, old and new, that is
-    matched whatever it shares; with None for the old one, the new one is matched with none. `next_number` must be
-    above every number ever given out.
+    matched whatever it shares; with None for the old one, the new one is matched with none. `named` are ids that new
+    clusters have whatever they share, of old segments or of such as were there before. `next_number` must be above
+    every number ever given out.
 
     >>> found = match_counts("behavior", ["behavior-1", "behavior-2"], np.array([[9, 1], [0, 0]]), np.array([9, 5]),
     ...                      next_number=3)
@@ -121,6 +133,13 @@ def match_counts(
         if old is not None:
             likeness[old, :] = 0.0
             likeness[old, new] = 1.0 + min(likeness.shape)
+    named = named or {}
+    for new, segment_id in named.items():
+        likeness[:, new] = 0.0
+        if segment_id in old_ids:
+            old = list(old_ids).index(segment_id)
+            likeness[old, :] = 0.0
+            likeness[old, new] = 1.0 + min(likeness.shape)
     score = likeness.copy()
     if distances is not None:
         score -= _TIE_BREAK * _relative(distances)
@@ -132,8 +151,9 @@ def match_counts(
     }
     if distances is not None:
         by_place = _matched_by_place(shared, distances, matched)
-        matched |= {new: old for new, old in by_place.items() if same is None or new != same[1]}
-    ids: dict[int, str] = {new: old_ids[old] for new, old in matched.items()}
+        settled = {*named, *([] if same is None else [same[1]])}
+        matched |= {new: old for new, old in by_place.items() if new not in settled}
+    ids: dict[int, str] = {new: old_ids[old] for new, old in matched.items()} | dict(named)
     for new in sorted((new for new in range(shared.shape[1]) if new not in ids), key=lambda j: (-new_sizes[j], j)):
         ids[new] = f"{segmentation}-{next_number}"
         next_number += 1

@@ -9,13 +9,14 @@ import numpy as np
 
 from sqlseg.errors import SqlsegError
 from sqlseg.segments.algorithms import FINDS_THE_NUMBER, algorithm, bridge_agreement
-from sqlseg.segments.assignment import Assignment
+from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.axes import EmbeddingProjection
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
 from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Criterion, Trial, choose_k
 from sqlseg.segments.clustering import Algorithm, Clustering, one_thread
 from sqlseg.segments.content import ContentProjection
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
+from sqlseg.segments.pinning import Pins, held, pinned_segments
 from sqlseg.segments.preprocessing import REPEATED_ABOVE, FeatureScaling, Preprocessing, fit_preprocessing
 from sqlseg.segments.refit import far_distance
 from sqlseg.segments.resampling import Refits, bootstrap_refits
@@ -70,6 +71,8 @@ class ClusterModel:
     placement: Mixture | Representatives | None = None
     refits: Refits | None = None
     """What resamples of the users came to; unknown of algorithms without centroids and models of the first release."""
+    pinned: Mapping[str, int] = field(default_factory=dict)
+    """The segments that users are pinned to, by the name that pins give; who they are, the model does not know."""
 
     @property
     def shape(self) -> Shape:
@@ -87,8 +90,13 @@ class ClusterModel:
         """The centroids as a matrix, k x inputs."""
         return np.array(self.centers, dtype=np.float64).reshape(len(self.centers), len(self.preprocessing.inputs))
 
-    def score(self, blocks: Sequence[Block], *, with_probability: bool = False) -> Assignment:
-        """Return the segment of each user, by position in `segment_ids`; a part of the users at a time."""
+    def score(
+        self, blocks: Sequence[Block], *, with_probability: bool = False, pinned: IntArray | None = None
+    ) -> Assignment:
+        """Return the segment of each user, by position in `segment_ids`; a part of the users at a time.
+
+        `pinned` has the segment that a user is pinned to, -1 for those who are free.
+        """
         users, shape = user_count(blocks), self.shape
         refits = self.refits if with_probability else None
         parts = []
@@ -97,9 +105,9 @@ class ClusterModel:
             some = [block.take(rows) for block in blocks]
             X = self.preprocessing.transform(some)
             placed = shape.place(X)
-            parts.append(
-                placed if refits is None else replace(placed, probability=refits.probability(X, placed.labels))
-            )
+            if refits is not None:
+                placed = replace(placed, probability=refits.probability(X, placed.labels))
+            parts.append(placed if pinned is None else held(placed, X, shape.centers, pinned[rows]))
         return concatenated(parts or [shape.place(np.empty((0, len(self.preprocessing.inputs))))])
 
     def drift(self, blocks: Sequence[Block], limits: DriftLimits | None = None) -> tuple[Drift, ...]:
@@ -141,6 +149,8 @@ class ClusterModel:
             data["representatives"] = self.placement.to_dict()
         if self.refits is not None:
             data["refits"] = self.refits.to_list()
+        if self.pinned:
+            data["pinned"] = dict(self.pinned)
         return json.dumps(data, allow_nan=False)
 
     @classmethod
@@ -164,6 +174,7 @@ class ClusterModel:
             far_distance=data.get("far_distance"),
             placement=_placement(data),
             refits=Refits.from_list(data["refits"], len(preprocessing.inputs)) if "refits" in data else None,
+            pinned=data.get("pinned", {}),
         )
 
 
@@ -189,7 +200,10 @@ class FitResult:
 
 
 def fit_cluster_model(
-    blocks: Sequence[Block], settings: FitSettings, previous_labels: IntArray | None = None
+    blocks: Sequence[Block],
+    settings: FitSettings,
+    previous_labels: IntArray | None = None,
+    pins: Pins | None = None,
 ) -> FitResult:
     """Return the model that these users give, and place them with it.
 
@@ -198,7 +212,7 @@ def fit_cluster_model(
     number that was asked for is kept to. `previous_labels` (0 and up, -1 for unknown) are the users' segments so
     far. Their number stays where it is as good as any; where as many are fitted again, their means are tried as a
     beginning and taken if they end within 1% of the best sum of squares: of two equally good divisions, the better
-    moves fewer users.
+    moves fewer users. With `pins`, k-means finds segments around the pinned users, all of whom are fitted on.
     """
     users = user_count(blocks)
     if users == 0:
@@ -207,14 +221,32 @@ def fit_cluster_model(
     some, previous = list(blocks), previous_labels
     if users > FIT_USERS:
         rows = np.sort(np.random.default_rng(settings.seed).choice(users, FIT_USERS, replace=False))
+        if pins is not None:
+            rows = np.union1d(rows, np.flatnonzero(pins.of_users != NOBODY))
         some = [block.take(rows) for block in blocks]
         previous = None if previous_labels is None else previous_labels[rows]
+    some_pins = pins if pins is None or users <= FIT_USERS else pins.taking(rows)
     notes: list[str] = []
+    places: tuple[int, ...] = ()
     with one_thread():
         preprocessing = fit_preprocessing(some, settings.weights, settings.correlation_limit)
         X = preprocessing.transform(some)
         notes.extend(f"{dropped.column} is not used: {dropped.reason}." for dropped in preprocessing.dropped)
-        found, tried, said, refits = _segments(X, fit, settings, previous)
+        if some_pins is None:
+            found, tried, said, refits = _segments(X, fit, settings, previous)
+        else:
+            around = pinned_segments(
+                X,
+                some_pins.of_users,
+                k=settings.k,
+                k_min=settings.k_min,
+                k_max=settings.k_max,
+                seed=settings.seed,
+                criterion=settings.criterion,
+                previous=previous,
+            )
+            found, tried, said, refits = around.found, around.tried, list(around.notes), around.refits
+            places = around.positions
         notes.extend(said)
         agreement = bridge_agreement(settings.algorithm, X, found, settings.seed)
         if agreement is not None:
@@ -232,8 +264,10 @@ def fit_cluster_model(
         fit_user_count=len(X),
         placement=None if isinstance(found.shape, Centroids) else found.shape,
         refits=refits,
+        pinned={} if pins is None else dict(zip(pins.names, places, strict=True)),
     )
-    assignment = model.score(blocks, with_probability=True)
+    pinned = None if pins is None else np.array([*places, NOBODY], dtype=np.int64)[pins.of_users]
+    assignment = model.score(blocks, with_probability=True, pinned=pinned)
     model = replace(model, far_distance=far_distance(assignment.distance))
     return FitResult(model, assignment, tried, tuple(notes), agreement)
 

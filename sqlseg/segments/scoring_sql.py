@@ -84,7 +84,7 @@ def scoring_query(
 
     Its columns are user_id, segmentation, segment_id, segment_name, distance, confidence and runner_up_segment_id, as
     in segments.membership. Names come from segments.segment, or are written in where `names` has them by segment id.
-    Raises CannotCompile.
+    Users who are pinned to a segment are looked up in segments.pin. Raises CannotCompile.
     """
     for block in model.preprocessing.blocks:
         if not isinstance(block, FeatureScaling):
@@ -122,7 +122,7 @@ def _placed(model: ClusterModel | SupervisedModel, segmentation: str) -> Steps:
         raise CannotCompile(segmentation, trees if model.trees else _RESEMBLED.format(model.algorithm))
     match model.shape:
         case Centroids() as centroids:
-            return _nearest_centroids(centroids, model.segment_ids)
+            return _nearest_centroids(centroids, model.segment_ids, segmentation if model.pinned else None)
         case Mixture() as mixture:
             return _likeliest_component(mixture, model.segment_ids)
     raise CannotCompile(segmentation, _RESEMBLED.format(model.algorithm))
@@ -188,8 +188,11 @@ def _scaled(x: exp.Expr, scaling: ColumnScaling, scale: float) -> exp.Expr:
     return exp.Floor(this=plus(x, 0.5))
 
 
-def _nearest_centroids(shape: Centroids, segment_ids: Sequence[str]) -> Steps:
-    """Return the steps from coordinates to the nearest and second nearest centroid."""
+def _nearest_centroids(shape: Centroids, segment_ids: Sequence[str], pinned_in: str | None) -> Steps:
+    """Return the steps from coordinates to the nearest and second nearest centroid.
+
+    In the segmentation `pinned_in`, users stay where they are pinned: the own centroid, and the nearest other one.
+    """
     names = numbered("square", len(segment_ids))
     steps = {
         "norms": _norms(shape.centers.shape[1]),
@@ -201,7 +204,7 @@ def _nearest_centroids(shape: Centroids, segment_ids: Sequence[str]) -> Steps:
         this=divided(exp.column("next_square"), exp.Nullif(this=total, expression=number(0.0))),
         expressions=[number(0.5)],
     )
-    return steps | least_two("square", names, segment_ids, distance, confidence)
+    return steps | least_two("square", names, segment_ids, distance, confidence, pinned_in)
 
 
 def _likeliest_component(shape: Mixture, segment_ids: Sequence[str]) -> Steps:

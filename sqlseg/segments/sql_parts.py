@@ -11,11 +11,17 @@ _MORE_THAN_ANY = 1e300
 
 
 def least_two(
-    noun: str, scores: Sequence[str], segment_ids: Sequence[str], distance: exp.Expr, confidence: exp.Expr
+    noun: str,
+    scores: Sequence[str],
+    segment_ids: Sequence[str],
+    distance: exp.Expr,
+    confidence: exp.Expr,
+    pinned_in: str | None = None,
 ) -> Steps:
     """Return the steps from a score of each segment, in `<noun>s`, to the least, the next, and what follows from them.
 
-    The first of equal scores is taken. With one segment there is no next one, and no doubt.
+    The first of equal scores is taken. With one segment there is no next one, and no doubt. Users who are pinned in
+    the segmentation `pinned_in` have the score of their segment for the least.
     """
     least, following = f"least_{noun}", f"next_{noun}"
     segments: dict[exp.Expr, exp.Expr] = {
@@ -26,6 +32,8 @@ def least_two(
         f"{least}s": exp.select("*", exp.alias_(function("LEAST", *segments), least)).from_(f"{noun}s"),
         "nearest": exp.select("*", exp.alias_(case(exp.column(least), segments), "segment_id")).from_(f"{least}s"),
     }
+    if pinned_in is not None:
+        steps = _pinned(noun, segments, pinned_in)
     last = "nearest"
     runner_up: exp.Expr = exp.cast(exp.Null(), exp.DataType.Type.VARCHAR)
     if len(segments) == 1:
@@ -52,6 +60,29 @@ def least_two(
         exp.alias_(runner_up, "runner_up_segment_id"),
     )
     return steps | {"placed": placed.from_(last)}
+
+
+def _pinned(noun: str, segments: Mapping[exp.Expr, exp.Expr], segmentation: str) -> Steps:
+    """Return the steps from scores to `nearest` where some users are pinned: their segment, and its score."""
+    least, own = f"least_{noun}", exp.column("segment_id")
+    same_user = equal_column("user_id", "pin", f"{noun}s")
+    pin = exp.and_(same_user, equal(exp.column("segmentation", table="pin"), text(segmentation)))
+    pins = exp.Table(this=exp.to_identifier("pin"), db=exp.to_identifier("segments"))
+    star = exp.Column(this=exp.Star(), table=exp.to_identifier(f"{noun}s"))
+    held = exp.alias_(exp.column("segment_id", table="pin"), "pinned_id")
+    found = exp.alias_(function("LEAST", *segments), f"{least}_of_all")
+    place = exp.Coalesce(
+        this=exp.column("pinned_id"), expressions=[case(exp.column(f"{least}_of_all"), dict(segments))]
+    )
+    scores = {segment: score for score, segment in segments.items()}
+    return {
+        "pinned": exp.select(star, held)
+        .from_(f"{noun}s")
+        .join(exp.alias_(pins, "pin", table=True), on=pin, join_type="left"),
+        f"{least}s": exp.select("*", found).from_("pinned"),
+        "held": exp.select("*", exp.alias_(place, "segment_id")).from_(f"{least}s"),
+        "nearest": exp.select("*", exp.alias_(case(own, scores), least)).from_("held"),
+    }
 
 
 def numbered(noun: str, count: int) -> list[str]:

@@ -137,6 +137,8 @@ class ClusterSegmentation(FittedSegmentation):
     criterion: Literal["recurrence", "stability", "silhouette", "davies_bouldin", "bic", "gap"] = "recurrence"
     weights: Mapping[str, Amount] = Field(default_factory=lambda: MappingProxyType({}))
     """How much an input counts, by its name as `inputs` writes it; 1 where it has none."""
+    pins: Annotated[Path | None, BeforeValidator(values.sql_file)] = None
+    """A SELECT of user_id and segment_name: users who are held in a segment."""
 
     @field_validator("k_max")
     @classmethod

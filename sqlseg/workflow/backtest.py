@@ -134,8 +134,8 @@ def backtest(directory: Path, options: BacktestOptions, clock: Clock, narrator: 
         raise NothingToReplay("sqlseg.toml has no [segmentations.<name>] to replay.", hint="Declare one there first.")
     if not names or (options.segmentation in every and options.segmentation not in names):
         raise NothingToReplay(
-            f"{options.segmentation or ', '.join(every)} cannot be replayed: labels are those of today, and would tell "
-            "the past what came later.",
+            f"{options.segmentation or ', '.join(every)} cannot be replayed: its labels are those of today, and "
+            "would tell the past what came later; so are pins.",
             hint="How far a supervised segmentation can be trusted is in segments.metric, on users held out.",
         )
     if options.segmentation is not None:

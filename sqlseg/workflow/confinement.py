@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlseg.engine.duckdb import Engine
 from sqlseg.events.confinement import Readable, check_shop_select
 from sqlseg.publish.snapshot import building_file
-from sqlseg.settings import RulesSegmentation, Settings, SupervisedSegmentation
+from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Settings, SupervisedSegmentation
 
 
 def readable_by_shop(settings: Settings) -> Readable:
@@ -43,4 +43,6 @@ def _shop_sql_files(settings: Settings) -> list[Path]:
                 files.append(segmentation.sql)
             case SupervisedSegmentation():
                 files.append(segmentation.labels)
+            case ClusterSegmentation() if segmentation.pins is not None:
+                files.append(segmentation.pins)
     return list(dict.fromkeys(files))

@@ -18,8 +18,9 @@ Definition = Mapping[str, str]
 """What matters, by a name that a reader understands: `k`, `features rfm@1`, `encoder behavior@1`."""
 
 
-def segmentation_definition(project: Project, segmentation: Segmentation) -> Definition:
-    """Return everything that decides who is in which segment, besides the events."""
+def segmentation_definition(project: Project, name: str) -> Definition:
+    """Return everything that decides who is in which segment of a segmentation, besides the events."""
+    segmentation: Segmentation = project.settings.segmentations[name]
     common = {"timezone": project.settings.project.timezone, "country": project.settings.project.country or "none"}
     match segmentation:
         case RulesSegmentation():
@@ -35,6 +36,7 @@ def segmentation_definition(project: Project, segmentation: Segmentation) -> Def
                 "k_max": str(segmentation.k_max),
                 "weights": weights or "none",
                 **_unless("criterion", segmentation.criterion, "recurrence"),
+                **({} if name not in project.pins else {"pins": project.pins[name].text}),
                 "seed": str(project.settings.project.seed),
                 **_inputs(project, segmentation),
             }
@@ -119,8 +121,8 @@ def _parts_of_forecasts(forecasts: Iterable[Forecast]) -> dict[str, str]:
 def project_definition(project: Project) -> Definition:
     """Return everything besides the events that decides what a refresh leaves behind."""
     parts: dict[str, str] = {}
-    for name, segmentation in project.settings.segmentations.items():
-        for part, text in segmentation_definition(project, segmentation).items():
+    for name in project.settings.segmentations:
+        for part, text in segmentation_definition(project, name).items():
             parts[f"{name}: {part}"] = text
     parts.update(_view_texts(project.published_views()))
     return parts

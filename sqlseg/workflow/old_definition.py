@@ -17,6 +17,7 @@ from sqlseg.settings import FittedSegmentation, Segmentation, parse_input
 from sqlseg.workflow.content import EVERYTHING
 from sqlseg.workflow.definition import Definition, changed_parts
 from sqlseg.workflow.inputs import read_blocks
+from sqlseg.workflow.pins import recorded_pins
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.segmenting import UNASSIGNED, model_in_use, rule_rows
 from sqlseg.workflow.state import ModelInUse
@@ -57,7 +58,8 @@ def placed_by_old_definition(
         model = model_in_use(engine, name, old.version)
         ids = np.array(model.segment_ids, dtype=object)
         labels = model.score(read_blocks(engine, project, before, EVERYTHING)).labels
-        return dict(zip(users, ids[labels], strict=True))
+        placed = dict(zip(users, ids[labels], strict=True))
+        return placed | {user: segment for user, segment in recorded_pins(engine, name).items() if user in placed}
     if "sql" not in old.definition:
         return None
     text = old.definition["sql"]

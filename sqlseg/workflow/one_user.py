@@ -12,7 +12,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.counterfactual import single_changes
-from sqlseg.segments.explain import Contribution, explain
+from sqlseg.segments.explain import PINNED, Contribution, explain
 from sqlseg.segments.learned_changes import single_changes_learned
 from sqlseg.segments.learned_reasons import explain_learned
 from sqlseg.segments.model import ClusterModel
@@ -21,6 +21,7 @@ from sqlseg.settings import FittedSegmentation
 from sqlseg.workflow.content import vocabulary
 from sqlseg.workflow.inputs import read_blocks, read_users
 from sqlseg.workflow.outlook import segments_ahead
+from sqlseg.workflow.pins import recorded_pins
 from sqlseg.workflow.project import Project
 
 
@@ -71,6 +72,7 @@ class UserInSegmentation:
     """Where one user stands in one segmentation, why, and what would change it; a rule speaks for itself.
 
     `expected` is what the contributions of a learned segmentation start from: the log-odds for nobody in particular.
+    `pinned` says that an analyst holds the user there.
     """
 
     membership: Mapping[str, Any]
@@ -81,6 +83,7 @@ class UserInSegmentation:
     moves: tuple[Move, ...]
     stays: tuple[Mapping[str, Any], ...]
     expected: float | None = None
+    pinned: bool = False
 
 
 def explain_user(project: Project, warehouse: Engine, user_id: str) -> list[UserInSegmentation]:
@@ -98,7 +101,9 @@ def explain_user(project: Project, warehouse: Engine, user_id: str) -> list[User
         kind, runner_up, rule = (membership.pop(column) for column in ("kind", "runner_up_name", "rule_sql"))
         why = _Why() if kind == "rules" else _why(project, warehouse, membership)
         found.append(
-            UserInSegmentation(membership, kind, runner_up, rule, why.reasons, why.moves, tuple(stays), why.expected)
+            UserInSegmentation(
+                membership, kind, runner_up, rule, why.reasons, why.moves, tuple(stays), why.expected, why.pinned
+            )
         )
     return found
 
@@ -108,6 +113,7 @@ class _Why:
     reasons: tuple[Reason, ...] = ()
     moves: tuple[Move, ...] = ()
     expected: float | None = None
+    pinned: bool = False
 
 
 def _why(project: Project, warehouse: Engine, membership: Mapping[str, Any]) -> _Why:
@@ -131,8 +137,13 @@ def _why(project: Project, warehouse: Engine, membership: Mapping[str, Any]) -> 
         rows = learned.contributions if learned else ()
         expected = learned.expected if learned else None
     else:
+        held = recorded_pins(warehouse, name).get(user_id)
+        pinned = None if held is None else np.array([model.segment_ids.index(held)])
         x = model.preprocessing.transform(blocks)
-        rows = explain(x, model.score(blocks), model.center_matrix, model.preprocessing.inputs)
+        rows = explain(x, model.score(blocks, pinned=pinned), model.center_matrix, model.preprocessing.inputs)
+        if held is not None:
+            reasons = (Reason(PINNED, None, None, None, 0.0), *_reasons(warehouse, rows, blocks, membership))
+            return _Why(reasons, pinned=True)
     reasons = _reasons(warehouse, rows, blocks, membership)
     return _Why(reasons, _moves(project, warehouse, model, blocks, membership), expected)
 

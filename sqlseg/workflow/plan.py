@@ -189,7 +189,7 @@ def _segmentation_plan(
     is_news: bool,
 ) -> SegmentationPlan:
     segmentation = project.settings.segmentations[name]
-    definition = segmentation_definition(project, segmentation)
+    definition = segmentation_definition(project, name)
     changed = changed_parts(model.definition, definition) if model else ()
     if isinstance(segmentation, RulesSegmentation):
         reasons = changed if model else ("it is new",)

@@ -1,8 +1,9 @@
 """A project on disk with everything it names, read and checked before any work begins."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlseg import sqltext
 from sqlseg.encoders.content_manifest import TextEncoder, load_text_encoder
@@ -87,6 +88,21 @@ class Sentiment:
 
 
 @dataclass(frozen=True)
+class PinnedUsers:
+    """The users whom the SQL in `path` pins, each with the name of the segment."""
+
+    path: Path
+    segment_of: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        """What tells these pins from others, for people and for comparing."""
+        rows = [f"{len(user)} {user} {segment}" for user, segment in sorted(self.segment_of.items())]
+        segments = len(set(self.segment_of.values()))
+        return f"{len(rows)} users in {segments} segments ({sqltext.digest(*rows)[:8]})"
+
+
+@dataclass(frozen=True)
 class Project:
     """Settings, views and encoders; `encoders`, `forecasts` and `sentiment` are those that some segmentation uses."""
 
@@ -101,6 +117,8 @@ class Project:
     """From where the paths of images count, also while history is replayed in another folder."""
     forecasts: tuple[Forecast, ...] = ()
     sentiment: Sentiment | None = None
+    pins: Mapping[str, PinnedUsers] = field(default_factory=lambda: MappingProxyType({}))
+    """By segmentation; read from the shop's SQL when a refresh begins."""
 
     @property
     def directory(self) -> Path:
@@ -333,6 +351,9 @@ def _check_algorithms(settings: Settings) -> None:
             known = ", ".join(f'"{one}"' for one in there)
             message = f"there is no algorithm {given!r}{nearest(given, there)}; it must be one of {known}"
             raise setting_problem(settings, ("segmentations", name, "algorithm"), message)
+        if isinstance(segmentation, ClusterSegmentation) and segmentation.pins is not None and given != "kmeans":
+            message = f'users can be pinned with algorithm = "kmeans" only, got {given!r}'
+            raise setting_problem(settings, ("segmentations", name, "pins"), message)
         if isinstance(segmentation, SupervisedSegmentation) and segmentation.projection != "none":
             turned = [f'"{one}"' for one, learner in LEARNERS.items() if learner.reads == "scaled"]
             if f'"{given}"' not in turned:

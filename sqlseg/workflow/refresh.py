@@ -25,6 +25,7 @@ from sqlseg.workflow.images import files_fingerprint
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
 from sqlseg.workflow.outcome import Move, Options, Outcome
+from sqlseg.workflow.pins import with_pins
 from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.publishing import publish
@@ -182,6 +183,7 @@ def _carry_out(
     last, models = last_refresh(engine), models_in_use(engine)
     with stopwatch.step("events", "Reading the sources"):
         reading, source_fingerprint = _read(engine, project, run_id, started_at, last, full=options.full)
+        project = with_pins(engine, project)
     staged = reading.staged
     if last is not None and reading.how == "everything":
         stopwatch.narrator.note(f"All of the sources was read: {reading.why}.")

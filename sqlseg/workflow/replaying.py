@@ -14,7 +14,7 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.events.staging import drop_staged, keep_attributes, stage_events
 from sqlseg.resources import sql_text
-from sqlseg.settings import Segmentation, SupervisedSegmentation
+from sqlseg.settings import ClusterSegmentation, Segmentation, SupervisedSegmentation
 from sqlseg.workflow.confinement import confine_to_project
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options, Outcome
@@ -54,8 +54,13 @@ class Replay:
 
 
 def without_labels(segmentations: Mapping[str, Segmentation]) -> dict[str, Segmentation]:
-    """Return the segmentations that can be replayed: labels have no history, and would tell the past the future."""
-    return {name: one for name, one in segmentations.items() if not isinstance(one, SupervisedSegmentation)}
+    """Return the segmentations that can be replayed: labels and pins have no history, and would tell the future."""
+    return {
+        name: one
+        for name, one in segmentations.items()
+        if not isinstance(one, SupervisedSegmentation)
+        and not (isinstance(one, ClusterSegmentation) and one.pins is not None)
+    }
 
 
 @contextmanager

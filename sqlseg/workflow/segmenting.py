@@ -18,15 +18,16 @@ from sqlseg.insight.quality import segment_quality
 from sqlseg.segments.algorithms import FINDS_THE_NUMBER
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block, IntArray
-from sqlseg.segments.choice_of_k import Trial
-from sqlseg.segments.explain import UserReasons, user_reasons
+from sqlseg.segments.choice_of_k import measures_by_number
+from sqlseg.segments.explain import UserReasons, pinned_first, user_reasons
 from sqlseg.segments.identity import Lineage, match_segments, next_segment_number
 from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model, noise_id
 from sqlseg.segments.refit import Evidence
 from sqlseg.segments.shapes import Representatives
 from sqlseg.segments.supervised import SupervisedModel, stored_model
 from sqlseg.settings import ClusterSegmentation, DriftLimits, RulesSegmentation
-from sqlseg.workflow.project import Project
+from sqlseg.workflow.pins import PINS_CHANGED, pinned_ids, pins_of, positions, remember_pinned_ids
+from sqlseg.workflow.project import PinnedUsers, Project
 from sqlseg.workflow.segment_ids import ids_by_name, live_segments, segment_ids_ever
 from sqlseg.workflow.side_by_side import beside
 
@@ -45,9 +46,10 @@ class Placed:
     """Where a segmentation puts its users. Arrays have one row a user, all in the same order.
 
     `segment_ids` are the segments in use; `labels` and `runner_up` (-1 for none) number them. `names` holds the
-    names that a rule gives, and that of users unlike all others; those of clusters are made from their profile.
+    names that a rule or pins give, and that of users unlike all others; those of clusters are made from their profile.
     `model` is None for rules, `probability` for these and for models without centroids. `evidence` is what speaks
     for another fit, where users were placed by an earlier one; `outdated` says what always does, such as new labels.
+    `pinned` numbers the segments that users are pinned to, -1 for those who are free; None where nobody is.
     """
 
     segment_ids: tuple[str, ...]
@@ -64,6 +66,7 @@ class Placed:
     reasons: UserReasons | None = None
     probability: NDArray[np.float64] | None = None
     outdated: tuple[str, ...] = ()
+    pinned: IntArray | None = None
 
     def sizes(self) -> IntArray:
         """Return the number of users of each segment in use."""
@@ -116,12 +119,14 @@ def fit_segments(
     previous: Mapping[str, str],
     old_model: ClusterModel | None = None,
     meanwhile: Callable[[], None] | None = None,
+    pinned: PinnedUsers | None = None,
 ) -> Placed:
     """Find the segments anew, and give them the ids of the old ones whose users they hold.
 
     `old_model` is the one in use so far as JSON, where it reads the same inputs. `meanwhile` is work for the database,
-    which the fit leaves alone.
+    which the fit leaves alone. `pinned` users stay where they are pinned; their segments go by their names.
     """
+    pins, told = pins_of(pinned, users)
     old_ids = sorted(set(previous.values()))
     numbers = {segment: number for number, segment in enumerate(old_ids)}
     previous_labels = np.array([numbers.get(previous.get(user, ""), NOBODY) for user in users], dtype=np.int64)
@@ -139,7 +144,10 @@ def fit_segments(
                 correlation_limit=segmentation.correlation_limit,
             ),
             previous_labels if old_ids else None,
+            pins,
         )
+    live = live_segments(engine, name)
+    known = pinned_ids(engine, name, list(result.model.pinned), live)
     noise = result.model.placement.noise if isinstance(result.model.placement, Representatives) else None
     matching = match_segments(
         name,
@@ -149,20 +157,23 @@ def fit_segments(
         result.assignment.labels,
         new_count=len(result.model.centers),
         next_number=next_segment_number(name, segment_ids_ever(engine, name)),
-        live_ids=live_segments(engine, name),
+        live_ids=live,
         **_centers(old_model, blocks, result.assignment.labels, len(result.model.centers)),
         same=None if noise is None else (_noise_so_far(engine, name), noise),
+        named={result.model.pinned[group]: segment for group, segment in known.items()},
     )
     model = result.model.with_segment_ids(matching.segment_ids)
+    remember_pinned_ids(engine, name, {group: model.segment_ids[place] for group, place in model.pinned.items()})
     stability = next((t.stability for t in result.tried if t.k == len(model.centers)), None)
     metrics = segment_quality(model, blocks, result.assignment, seed=seed, stability=stability)
     return _placed(
         model,
         result.assignment,
-        reasons=user_reasons(model, blocks, result.assignment),
-        metrics={**metrics, **_tried(result.tried), **_bridged(result.bridge_agreement)},
+        blocks,
+        positions(model, pins),
+        metrics={**metrics, **measures_by_number(result.tried), **_bridged(result.bridge_agreement)},
         lineage=matching.lineage,
-        notes=result.notes,
+        notes=(*told, *result.notes),
     )
 
 
@@ -193,10 +204,19 @@ def _centers(old: ClusterModel | None, blocks: Sequence[Block], labels: IntArray
 
 
 def assign_segments(
-    model: ClusterModel, blocks: Sequence[Block], seed: int, *, limits: DriftLimits, age: timedelta
+    model: ClusterModel,
+    users: NDArray[Any],
+    blocks: Sequence[Block],
+    seed: int,
+    *,
+    limits: DriftLimits,
+    age: timedelta,
+    pinned: PinnedUsers | None = None,
 ) -> Placed:
     """Place users with the model in use, and measure how far they have moved since it was fitted, `age` ago."""
-    assignment = model.score(blocks, with_probability=True)
+    pins, told = pins_of(pinned, users)
+    held = positions(model, pins)
+    assignment = model.score(blocks, with_probability=True, pinned=held)
     metrics = dict(segment_quality(model, blocks, assignment, seed=seed))
     evidence = Evidence(
         model.drift(blocks, limits),
@@ -208,11 +228,19 @@ def assign_segments(
     metrics["model_age_days"] = float(evidence.age_days)
     if evidence.far_share is not None:
         metrics["far_share"] = evidence.far_share
+    outdated = (PINS_CHANGED,) if pins is not None and not set(pins.names) <= set(model.pinned) else ()
+    return _placed(
+        model, assignment, blocks, held, metrics=metrics, evidence=evidence, notes=(*told, *outdated), outdated=outdated
+    )
+
+
+def _placed(
+    model: ClusterModel, assignment: Assignment, blocks: Sequence[Block], pinned: IntArray | None, **rest: Any
+) -> Placed:
+    names = {model.segment_ids[place]: name for name, place in model.pinned.items()}
+    if model.noise_id is not None:
+        names[model.noise_id] = UNLIKE_OTHERS
     reasons = user_reasons(model, blocks, assignment)
-    return _placed(model, assignment, reasons=reasons, metrics=metrics, evidence=evidence)
-
-
-def _placed(model: ClusterModel, assignment: Assignment, **rest: Any) -> Placed:
     return Placed(
         model.segment_ids,
         assignment.labels,
@@ -220,8 +248,10 @@ def _placed(model: ClusterModel, assignment: Assignment, **rest: Any) -> Placed:
         assignment.distance,
         assignment.confidence,
         model,
-        {} if model.noise_id is None else {model.noise_id: UNLIKE_OTHERS},
+        names,
+        reasons=reasons if pinned is None else pinned_first(reasons, pinned),
         probability=assignment.probability,
+        pinned=pinned,
         **rest,
     )
 
@@ -237,23 +267,6 @@ def _noise_so_far(engine: Engine, segmentation: str) -> str | None:
         {"name": segmentation},
     )
     return None if text is None else noise_id(text)
-
-
-_TRIED = (
-    *("recurrence", "stability", "silhouette", "calinski_harabasz", "davies_bouldin", "inertia"),
-    *("bic", "gap", "gap_error"),
-)
-
-
-def _tried(trials: Sequence[Trial]) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for trial in trials:
-        for measure in _TRIED:
-            value = getattr(trial, measure)
-            if value is not None:
-                values[f"{measure}[k={trial.k}]"] = value
-        values[f"smallest_share[k={trial.k}]"] = trial.smallest_share
-    return values
 
 
 def model_in_use(engine: Engine, segmentation: str, version: int) -> ClusterModel | SupervisedModel:

@@ -44,6 +44,7 @@ from sqlseg.workflow.materialise import (
     keep_population,
 )
 from sqlseg.workflow.old_definition import placed_by_old_definition
+from sqlseg.workflow.pins import record_pins
 from sqlseg.workflow.plan import Plan, SegmentationPlan
 from sqlseg.workflow.segmenting import (
     Placed,
@@ -159,6 +160,7 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
     segmentation = work.project.settings.segmentations[plan.name]
     if isinstance(segmentation, RulesSegmentation):
         return rule_segments(work.engine, work.project, plan.name, segmentation, work.users)
+    pinned = work.project.pins.get(plan.name)
     known = work.models.get(plan.name)
     model = None if known is None or plan.redefined else model_in_use(work.engine, plan.name, known.version)
     if plan.action == "fit":
@@ -177,13 +179,15 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
             previous,
             old,
             meanwhile=None if work.checked is not None else lambda: check_features(work),
+            pinned=pinned,
         )
     assert known is not None and model is not None
     blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model))
     age = work.run.as_of - fitted_as_of(work.engine, plan.name, known.version)
     if isinstance(model, SupervisedModel):
         return apply_learned(work.engine, work.project, plan.name, model, work.users, blocks, age=age)
-    return assign_segments(model, blocks, work.run.seed, limits=segmentation.drift, age=age)
+    limits = segmentation.drift
+    return assign_segments(model, work.users, blocks, work.run.seed, limits=limits, age=age, pinned=pinned)
 
 
 def place_everyone(work: Work) -> dict[str, tuple[str, ...]]:
@@ -246,10 +250,12 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
         else:
             late = then
     else:
+        pinned = work.project.pins.get(plan.name)
         if placed.model is not None and plan.action == "fit":
-            settle("definition" if plan.redefined else "model", back.placed_by(placed.model))
+            settle("definition" if plan.redefined else "model", back.placed_by(placed.model, pinned))
         if not plan.redefined and past_changed:
-            late = back.placed_by(model_in_use(work.engine, plan.name, work.models[plan.name].version))
+            old = model_in_use(work.engine, plan.name, work.models[plan.name].version)
+            late = back.placed_by(old, pinned)
     settle("late_data", {user: segment for user, segment in late.items() if user in past_changed})
     return causes
 
@@ -289,6 +295,7 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
     recording.record_membership(engine, run, plan.name, placed, names, profile, standing, readable, version, rule)
     record_reasons(engine, plan.name, placed, work.users)
+    record_pins(engine, plan.name, placed.segment_ids, placed.pinned, work.users)
     record_content_profile(engine, plan.name, work.project.contents())
     if fitted and placed.model is not None:
         record_rules(engine, run, plan.name, placed, readable, version)
@@ -345,7 +352,7 @@ def remove_dropped(work: Work) -> None:
     for name in stored:
         if name in names:
             continue
-        for table in ("segmentation", "membership", "profile", "reason", "rule", "content_profile", "daily"):
+        for table in ("segmentation", "membership", "profile", "reason", "rule", "pin", "content_profile", "daily"):
             engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
         ended = {"name": name, "through": run.data_through}
         engine.execute(

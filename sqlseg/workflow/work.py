@@ -17,7 +17,7 @@ from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
 from sqlseg.workflow.materialise import Moment
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.plan import Plan
-from sqlseg.workflow.project import Project
+from sqlseg.workflow.project import PinnedUsers, Project
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.segmenting import Placed
 from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse, SentimentInUse
@@ -39,10 +39,15 @@ class LookBack:
     segments: NDArray[Any] | None = None
     by_old_definition: Mapping[str, str] | None = None
 
-    def placed_by(self, model: ClusterModel | SupervisedModel) -> dict[str, str]:
-        """Return the segment that a model puts each user in."""
+    def placed_by(self, model: ClusterModel | SupervisedModel, pinned: PinnedUsers | None = None) -> dict[str, str]:
+        """Return the segment that a model puts each user in, and pins hold some in."""
         ids = np.array(model.segment_ids, dtype=object)
-        return dict(zip(self.users, ids[model.score(self.inputs).labels], strict=True))
+        placed = dict(zip(self.users, ids[model.score(self.inputs).labels], strict=True))
+        if pinned is not None and isinstance(model, ClusterModel):
+            for user, name in pinned.segment_of.items():
+                if user in placed and name in model.pinned:
+                    placed[user] = ids[model.pinned[name]]
+        return placed
 
 
 Before = dict[str, LookBack]
