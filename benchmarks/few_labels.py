@@ -3,9 +3,8 @@
     python benchmarks/few_labels.py DIR
 
 makes the demo's project in DIR (a new folder) with two ways of looking at a household, and prints as Markdown how well
-each algorithm of kind "supervised" tells the other households that told it: AUC, the mean over answers and over six
-draws of the labelled, and the accuracy of the most common answer and of each algorithm. `bridge_agreement` is that of
-the last draw. The households that told nothing are those without a label.
+each algorithm of kind "supervised" tells the other households that told it: AUC (with its standard error) and accuracy,
+means of six draws of the labelled, and `bridge_agreement`. The households that told nothing are those without a label.
 """
 
 import sys
