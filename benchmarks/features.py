@@ -167,9 +167,9 @@ def differences(folder: Path, way: str) -> dict[str, int]:
     with duckdb.connect() as both:
         for view in shipped_views():
             ours, other = (f"read_parquet('{folder / one / view.name}.parquet')" for one in ("sqlseg", way))
-            for column, kind, *_ in both.execute(f"describe select * from {ours}").fetchall():
-                if column == "user_id":
-                    continue
+            columns = both.execute(f"describe select * exclude (user_id) from {ours}").fetchall()
+            wrong = []
+            for column, kind, *_ in columns:
                 a, b = f'a."{column}"', f'b."{column}"'
                 if kind == "VARCHAR":
                     same = f"{a} is not distinct from {b}"
@@ -179,12 +179,12 @@ def differences(folder: Path, way: str) -> dict[str, int]:
                         f"case when b.user_id is null then coalesce({a}, 0) = 0 else {a} is null and {b} is null "
                         f"or coalesce(abs({a} - {b}) <= 1e-6 * greatest(abs({a}), abs({b})) + 1e-9, false) end"
                     )
-                (wrong,) = both.execute(
-                    f"select count(*) filter (where a.user_id is null or not coalesce({same}, false)) "
-                    f"from {ours} as a full join {other} as b on a.user_id = b.user_id::varchar"
-                ).fetchone()
-                if wrong:
-                    differ[f"{view.name}__{column}"] = wrong
+                wrong.append(f"count(*) filter (where a.user_id is null or not coalesce({same}, false))")
+            counts = both.execute(
+                f"select {', '.join(wrong)} from {ours} as a full join {other} as b on a.user_id = b.user_id::varchar"
+            ).fetchone()
+            found = zip(columns, counts, strict=True)
+            differ |= {f"{view.name}__{column}": count for (column, *_), count in found if count}
     return differ
 
 
