@@ -74,7 +74,7 @@ def _print_reasons(place: UserInSegmentation) -> None:
         )
         stdout().print(printable(told), markup=False, soft_wrap=True)
     print_table(
-        "What multiplies these odds: above 1 it speaks for the segment, below 1 for the next"
+        "What multiplies these odds: above 1 it holds the user here"
         if learned
         else "What holds the user here (+) and what pulls towards the next segment (-)",
         ["feature", "this user", "segment mean", "all users", "odds" if learned else "part"],

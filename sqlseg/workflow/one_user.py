@@ -39,7 +39,7 @@ class Reason:
 
     `contribution` is its share of d2^2 - d1^2 in the model's space; of segments learned from labels, what it adds to
     the log-odds of the own against the next. Above 0 it speaks for the own segment.
-    `value` is the user's, the means are of the segment and of all users; None for an embedding.
+    `value` is the user's, the means are of the segment and of all users; None for an embedding or what is unknown.
     """
 
     feature: str
@@ -178,7 +178,12 @@ def _moves(
 def _reasons(
     warehouse: Engine, rows: Sequence[Contribution], blocks: Sequence[Block], membership: Mapping[str, Any]
 ) -> tuple[Reason, ...]:
-    values = {column: float(block.values[0, number]) for block in blocks for number, column in enumerate(block.columns)}
+    values = {
+        column: float(block.values[0, number])
+        for block in blocks
+        for number, column in enumerate(block.columns)
+        if not np.isnan(block.values[0, number])
+    }
     means = {
         feature: (mean, overall)
         for feature, mean, overall in warehouse.rows(

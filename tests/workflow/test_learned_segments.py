@@ -308,6 +308,8 @@ def explained(shop, user):
 def test_explain_splits_the_odds_and_says_what_would_move_the_user(shop):
     found = explained(shop, "rich01")
     strongest = found["reasons"][0]
+    unknown = {reason["feature"] for reason in found["reasons"] if reason["value"] is None}
+    assert "nan" not in shop.sqlseg("segments", "explain", "rich01").out.split() and not unknown & {"rfm__spend"}
     assert strongest["feature"] in ("rfm__spend", "rfm__average_order_value")
     assert strongest["value"] == 1001.0 and strongest["segment_mean"] > 1000.0
     kept = shop.published(
