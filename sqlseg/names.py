@@ -45,6 +45,7 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "run"),
     Relation("quality", "rejection"),
     Relation("quality", "check"),
+    Relation("quality", "erasure"),
 )
 
 # Of the warehouse alone: source rows as they came, and what the next refresh must know.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sqlseg import __version__
-from sqlseg.cli import backtest, check, encoders, features, inspect, project, refresh, segments
+from sqlseg.cli import backtest, check, encoders, features, forget, inspect, project, refresh, segments
 from sqlseg.cli.console import print_error
 from sqlseg.errors import SqlsegError
 
@@ -26,6 +26,7 @@ app.command("refresh")(refresh.refresh)
 app.command("backtest")(backtest.backtest)
 app.command("check")(check.check)
 app.command("query")(inspect.query)
+app.command("forget")(forget.forget)
 app.command("doctor")(inspect.doctor)
 app.add_typer(features.app, name="features")
 app.add_typer(segments.app, name="segments")

@@ -7,12 +7,20 @@ from pathlib import Path
 
 from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine, duckdb_version
+from sqlseg.events.erasure import NOBODY, Erased
 from sqlseg.events.source_files import is_settled, kept_signature, signature_text, source_signature
 from sqlseg.events.staging import keep_attributes, shop_sql
 
 
 def read_attributes(
-    engine: Engine, kind: str, path: Path, project: Path, *, databases: Mapping[str, str], now: datetime
+    engine: Engine,
+    kind: str,
+    path: Path,
+    project: Path,
+    *,
+    databases: Mapping[str, str],
+    now: datetime,
+    erased: Erased = NOBODY,
 ) -> str:
     """Bring `sqlseg.users` or `sqlseg.items` (`kind`) up to date; return a fingerprint of what it holds.
 
@@ -35,7 +43,7 @@ def read_attributes(
         same = (known[0], kept_signature(known[1])) == (definition, signature)
         if same and is_settled(signature, known[2]) and engine.relation_exists("sqlseg", kind):
             return str(known[3])
-    keep_attributes(engine, kind, path if there else None, project)
+    keep_attributes(engine, kind, path if there else None, project, erased=erased)
     fingerprint = str(engine.value(f"select count(*) || '/' || coalesce(sum(hash(t)), 0) from sqlseg.{kind} as t"))
     engine.execute("delete from sqlseg.attribute_memory where kind = $kind", {"kind": kind})
     if signature is not None:

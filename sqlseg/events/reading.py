@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine
+from sqlseg.events.erasure import NOBODY, Erased
 from sqlseg.events.source_files import Signature, is_settled, source_signature
 from sqlseg.events.source_memory import (
     SourceMemory,
@@ -67,6 +68,7 @@ class EventSource:
     max_quantity: float | None
     exported_at: datetime | None
     overlap: timedelta
+    erased: Erased = NOBODY
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ def _read_days(look: _Look, since: datetime | None, ignored: tuple[str, ...]) ->
     engine, source = look.engine, look.source
     days, unreadable, first, after = engine.rows(sql_text("steps/events/bounds_of_reread_days.sql"))[0]
     rows = _rows_to_read(first, after, since, days=days > 0, unreadable=unreadable)
-    stage_rows(engine, rows, exported_at=look.exported_at, max_quantity=source.max_quantity)
+    stage_rows(engine, rows, exported_at=look.exported_at, max_quantity=source.max_quantity, erased=source.erased)
     engine.execute(sql_text("steps/events/prior_rows.sql"), {"first_day": first, "day_after": after, "since": since})
     engine.execute(sql_text("steps/events/added_rows.sql"))
     engine.execute(sql_text("steps/events/removed_rows.sql"))
@@ -330,6 +332,7 @@ def _read_everything(
         source.project,
         exported_at=source.exported_at or now,
         max_quantity=source.max_quantity,
+        erased=source.erased,
     )
     changes = all_new(engine) if before is None else changes_since(engine, before.data_through)
     if before is None or rewrite or changes.events_new + changes.events_gone > REWRITTEN_FROM * staged.accepted:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlseg.engine.duckdb import Engine, error_line, quoted
 from sqlseg.engine.errors import DiskFull, OutOfMemory, QueryFailed
 from sqlseg.errors import SqlsegError
+from sqlseg.events.erasure import NOBODY, Erased, mark_erased
 from sqlseg.names import EVENT_COLUMNS
 from sqlseg.resources import sql_text
 
@@ -122,11 +123,14 @@ def ignored_columns(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in columns if name.lower() not in _CANONICAL)
 
 
-def stage_rows(engine: Engine, rows: str, *, exported_at: datetime, max_quantity: float | None) -> None:
+def stage_rows(
+    engine: Engine, rows: str, *, exported_at: datetime, max_quantity: float | None, erased: Erased = NOBODY
+) -> None:
     """Stage the rows of a SELECT from raw_events for the rest of this connection, each with why it is refused."""
     engine.create_temp_view("rows_to_stage", rows)
     with rows_of_shop_sql():
         engine.execute(sql_text("steps/events/stage.sql"), {"exported_at": exported_at, "max_quantity": max_quantity})
+    mark_erased(engine, erased)
 
 
 def _raw_projection(columns: Mapping[str, str], path: Path) -> str:
@@ -159,7 +163,13 @@ def _raw_projection(columns: Mapping[str, str], path: Path) -> str:
 
 
 def stage_events(
-    engine: Engine, path: Path, project: Path, *, exported_at: datetime, max_quantity: float | None
+    engine: Engine,
+    path: Path,
+    project: Path,
+    *,
+    exported_at: datetime,
+    max_quantity: float | None,
+    erased: Erased = NOBODY,
 ) -> Staged:
     """Run the project's events SQL once and stage its rows for the rest of this connection.
 
@@ -168,7 +178,13 @@ def stage_events(
     """
     with shop_sql(path, project) as text:
         columns = bind_source(engine, text, path)
-        stage_rows(engine, "select * from raw_events", exported_at=exported_at, max_quantity=max_quantity)
+        stage_rows(
+            engine,
+            "select * from raw_events",
+            exported_at=exported_at,
+            max_quantity=max_quantity,
+            erased=erased,
+        )
     engine.execute(sql_text("steps/events/mark_duplicates.sql"))
     rejected = dict(engine.rows(sql_text("steps/events/count_rejections.sql")))
     row = engine.row(sql_text("steps/events/summary.sql"))
@@ -263,11 +279,13 @@ def drop_staged(engine: Engine) -> None:
         engine.execute(f"drop table if exists {table}")
 
 
-def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path, schema: str = "sqlseg") -> int:
+def keep_attributes(
+    engine: Engine, kind: str, path: Path | None, project: Path, schema: str = "sqlseg", erased: Erased = NOBODY
+) -> int:
     """Replace `users` or `items` (`kind`) of a schema by what the shop's SQL returns; return rows without an id.
 
-    Without a file the table is empty. Raises SourceSqlFailed, or UnusableSource where the id column is missing or
-    an id comes twice.
+    Without a file the table is empty. Of `erased` users nothing is kept. Raises SourceSqlFailed, or UnusableSource
+    where the id column is missing or an id comes twice.
     """
     key = {"users": "user_id", "items": "item_id"}[kind]
     if path is None:
@@ -280,11 +298,15 @@ def keep_attributes(engine: Engine, kind: str, path: Path | None, project: Path,
         if name is None:
             raise UnusableSource(f"{path} has no column {key}; it returns: {', '.join(columns)}.")
         with rows_of_shop_sql():
-            engine.execute(
-                f"create or replace table {schema}.{kind} as "
-                f"select {quoted(name)}::varchar as {key}, * exclude ({quoted(name)}) from source_rows "
-                f"where {quoted(name)} is not null"
-            )
+            ids = f"select distinct {quoted(name)}::varchar from source_rows"
+            gone = (erased if kind == "users" else NOBODY).among(engine, ids)
+            with engine.registered("erased_ids", gone):
+                engine.execute(
+                    f"create or replace table {schema}.{kind} as "
+                    f"select {quoted(name)}::varchar as {key}, * exclude ({quoted(name)}) from source_rows "
+                    f"where {quoted(name)} is not null "
+                    f"and {quoted(name)}::varchar not in (select user_id from erased_ids)"
+                )
         without_id = int(engine.value(f"select count(*) from source_rows where {quoted(name)} is null"))
     twice = engine.row(
         f"select {key}, count(*) from {schema}.{kind} group by {key} having count(*) > 1 order by 2 desc, 1 limit 1"

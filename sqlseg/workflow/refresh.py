@@ -20,6 +20,7 @@ from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
 from sqlseg.workflow.confinement import check_shop_sql
+from sqlseg.workflow.erasure_list import erased_users
 from sqlseg.workflow.forecasting import renew_forecasts
 from sqlseg.workflow.images import files_fingerprint
 from sqlseg.workflow.locking import check_lock
@@ -82,6 +83,7 @@ def _read(
 ) -> tuple[Reading, str]:
     """Bring events and attributes up to date with the sources; return what was found and a fingerprint of it all."""
     settings = project.settings.events
+    erased = erased_users(project.settings)
     source = EventSource(
         path=settings.sql,
         project=project.directory,
@@ -90,13 +92,18 @@ def _read(
         max_quantity=settings.max_quantity,
         exported_at=settings.exported_at,
         overlap=settings.overlap,
+        erased=erased,
     )
     before = None if last is None else LastReading(last.run_id, last.data_through)
     reading = read_events(engine, source, run_id=run_id, now=started_at, before=before, full=full)
     parts = [reading.staged.fingerprint]
     for kind in ("users", "items"):
         path = project.directory / "sql" / f"{kind}.sql"
-        parts.append(read_attributes(engine, kind, path, project.directory, databases=source.databases, now=started_at))
+        parts.append(
+            read_attributes(
+                engine, kind, path, project.directory, databases=source.databases, now=started_at, erased=erased
+            )
+        )
     if project.image_encoder is not None:
         parts.append(files_fingerprint(engine, project.image_root))
     return reading, " ".join(parts)

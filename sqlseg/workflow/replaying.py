@@ -16,6 +16,7 @@ from sqlseg.events.staging import drop_staged, keep_attributes, stage_events
 from sqlseg.resources import sql_text
 from sqlseg.settings import ClusterSegmentation, Segmentation, SupervisedSegmentation
 from sqlseg.workflow.confinement import confine_to_project
+from sqlseg.workflow.erasure_list import erased_users
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.project import Project
@@ -96,6 +97,7 @@ def _keep_history(project: Project, file: Path, now: datetime) -> list[str]:
     """Copy all usable events and the attributes into a new database; return the kinds of attributes there are."""
     settings = project.settings
     warehouse = settings.warehouse
+    erased = erased_users(settings)
     with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit) as reader:
         attach_project_sources(reader, project)
         reader.execute("create schema history")
@@ -111,11 +113,12 @@ def _keep_history(project: Project, file: Path, now: datetime) -> list[str]:
             project.directory,
             exported_at=settings.events.exported_at or now,
             max_quantity=settings.events.max_quantity,
+            erased=erased,
         )
         reader.execute(sql_text("steps/backtest/keep_history.sql"))
         drop_staged(reader)
         kinds = [kind for kind in ("users", "items") if (project.directory / "sql" / f"{kind}.sql").is_file()]
         for kind in kinds:
             sql = project.directory / "sql" / f"{kind}.sql"
-            keep_attributes(reader, kind, sql, project.directory, schema=f"{_REPLAYED}.history")
+            keep_attributes(reader, kind, sql, project.directory, schema=f"{_REPLAYED}.history", erased=erased)
     return kinds

@@ -64,7 +64,9 @@ def test_what_may_be_another_is_read_each_time(engine, tmp_path, monkeypatch, te
     users(engine, tmp_path, now)
     read = []
     keep = attributes.keep_attributes
-    monkeypatch.setattr(attributes, "keep_attributes", lambda *given: read.append(given) or keep(*given))
+    monkeypatch.setattr(
+        attributes, "keep_attributes", lambda *given, **more: read.append(given) or keep(*given, **more)
+    )
     users(engine, tmp_path, now)
     assert len(read) == 1
 
@@ -74,7 +76,9 @@ def test_another_database_under_the_same_name_is_read(engine, tmp_path, monkeypa
     users(engine, tmp_path, LATER, {"crm": "duckdb:/one"})
     read = []
     keep = attributes.keep_attributes
-    monkeypatch.setattr(attributes, "keep_attributes", lambda *given: read.append(given) or keep(*given))
+    monkeypatch.setattr(
+        attributes, "keep_attributes", lambda *given, **more: read.append(given) or keep(*given, **more)
+    )
     users(engine, tmp_path, LATER, {"crm": "duckdb:/one"})
     assert read == []
     users(engine, tmp_path, LATER, {"crm": "duckdb:/other"})

@@ -1,0 +1,63 @@
+"""Keeps users who were forgotten from coming back with the next import, without keeping who they were."""
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from sqlseg.engine.duckdb import Engine
+
+REASON = "erased"
+"""Why their rows are refused; such a row is counted, and nothing of it is kept."""
+
+
+@dataclass(frozen=True)
+class Erased:
+    """Keyed hashes of the users who were forgotten; without the key nobody can try ids against them.
+
+    >>> erased = Erased(b"a key of this shop", frozenset()).with_users(["ann"])
+    >>> erased.holds("ann"), erased.holds("bob"), "ann" in str(erased.hashes)
+    (True, False, False)
+    """
+
+    key: bytes
+    hashes: frozenset[str]
+
+    def hash(self, user: str) -> str:
+        """Return the HMAC-SHA256 of a user id, in hexadecimal digits."""
+        return hmac.digest(self.key, user.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+    def holds(self, user: str) -> bool:
+        """Return whether a user was forgotten."""
+        return bool(self.hashes) and self.hash(user) in self.hashes
+
+    def with_users(self, users: Iterable[str]) -> "Erased":
+        """Return these and more users."""
+        return Erased(self.key, self.hashes | {self.hash(user) for user in users})
+
+    def among(self, engine: Engine, users: str) -> pa.Table:
+        """Return those that were forgotten among the ids of a query, as a table of one column user_id."""
+        found: list[str] = []
+        if self.hashes:
+            found = [row[0] for row in engine.rows(users) if row[0] is not None and self.holds(row[0])]
+        return pa.table({"user_id": pa.array(found, pa.string())})
+
+
+NOBODY = Erased(b"", frozenset())
+
+
+def mark_erased(engine: Engine, erased: Erased) -> None:
+    """Refuse the staged rows of users who were forgotten, and let go of what stands in them.
+
+    A keyed digest tells equal rows from others, so that a refresh that reads a part of the source counts each once.
+    """
+    found = erased.among(engine, "select distinct user_id from staged_events")
+    if found.num_rows:
+        with engine.registered("erased_ids", found):
+            engine.execute(
+                "update staged_events set reason = $reason, "
+                "rejected_row = json_object('erased', md5($salt || raw_hash))::varchar "
+                "where user_id in (select user_id from erased_ids)",
+                {"reason": REASON, "salt": hmac.digest(erased.key, b"sqlseg erased rows", "sha256").hex()},
+            )

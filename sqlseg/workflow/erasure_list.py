@@ -1,0 +1,113 @@
+"""The list of who was forgotten: keyed hashes in a file beside the warehouse, with the key beside it or elsewhere."""
+
+import contextlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from sqlseg.errors import SqlsegError
+from sqlseg.events.erasure import NOBODY, Erased
+from sqlseg.settings import Settings
+
+KEY_VARIABLE = "SQLSEG_ERASURE_KEY"
+_SHORTEST = 16
+_HEAD = "sqlseg erased 1 "
+
+
+class NoErasureKey(SqlsegError):
+    """Users were forgotten, and the key that tells them is not there or is another one."""
+
+
+class ErasureListNotWritable(SqlsegError):
+    """The list of who was forgotten, or its key, cannot be written or read."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be used: {error.strerror or error}.",
+            hint="Check the folder's permissions. Nothing was erased: without the list the users would come back.",
+        )
+
+
+def list_file(settings: Settings) -> Path:
+    """Return where the hashes lie: beside the warehouse, which may be lost and rebuilt."""
+    return settings.warehouse.path.with_name(f"{settings.warehouse.path.name}.erased")
+
+
+def key_file(settings: Settings) -> Path:
+    """Return where the key lies, unless it comes from the environment."""
+    return settings.warehouse.path.with_name(f"{settings.warehouse.path.name}.erased.key")
+
+
+def erased_users(settings: Settings) -> Erased:
+    """Return who was forgotten in a project; nobody where nobody was. Raises NoErasureKey."""
+    path = list_file(settings)
+    try:
+        if not path.is_file():
+            return NOBODY
+        head, *hashes = path.read_text(encoding="ascii").splitlines()
+        key = _key(settings)
+    except (OSError, ValueError) as error:
+        problem = error if isinstance(error, OSError) else OSError(0, "it is damaged")
+        raise ErasureListNotWritable(path, problem) from error
+    if key is None or not hmac.compare_digest(head, _head(key)):
+        what = "is missing" if key is None else "is another one than the list was made with"
+        raise NoErasureKey(
+            f"{len(hashes):,} users were forgotten (see {path}), and the key that tells them {what}.",
+            hint=f"Put it back as {key_file(settings)} or into ${KEY_VARIABLE}. Without it they would come back.",
+        )
+    return Erased(key, frozenset(hashes))
+
+
+def remember_erased(settings: Settings, users: list[str]) -> Erased:
+    """Add users to the list, on disk before this returns; the key is made where there is none yet.
+
+    Raises NoErasureKey or ErasureListNotWritable.
+    """
+    known = erased_users(settings)
+    path = list_file(settings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if known is NOBODY:
+            known = Erased(_key(settings) or _new_key(settings), frozenset())
+        listed = known.with_users(users)
+        _write(path, "\n".join([_head(known.key), *sorted(listed.hashes)]) + "\n")
+    except OSError as error:
+        raise ErasureListNotWritable(path, error) from error
+    return listed
+
+
+def _head(key: bytes) -> str:
+    """Return the first line of a list: it tells whether a key is the one that the list was made with."""
+    return _HEAD + hmac.digest(key, b"sqlseg erasure list", "sha256").hex()
+
+
+def _key(settings: Settings) -> bytes | None:
+    given = os.environ.get(KEY_VARIABLE)
+    if given is not None:
+        if len(given) < _SHORTEST:
+            raise NoErasureKey(
+                f"${KEY_VARIABLE} has {len(given)} characters; a key has {_SHORTEST} or more.",
+                hint='Make one: python -c "import secrets; print(secrets.token_hex(32))".',
+            )
+        return given.encode()
+    path = key_file(settings)
+    return path.read_bytes().strip() if path.is_file() else None
+
+
+def _new_key(settings: Settings) -> bytes:
+    key = secrets.token_hex(32)
+    _write(key_file(settings), key + "\n")
+    return key.encode()
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file that nobody else may read, in one step."""
+    writing = path.with_name(f".{path.name}.writing")
+    with contextlib.suppress(FileNotFoundError):
+        writing.unlink()
+    with os.fdopen(os.open(writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    writing.replace(path)
