@@ -16,6 +16,7 @@ TOP_LEVEL = {
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "LICENSE",
+        "NOTICE",
         "Makefile",
         "pyproject.toml",
         "PKG-INFO",
@@ -64,7 +65,7 @@ def test_the_wheel_holds_every_shipped_file(wheel: Path) -> None:
         names = packed.namelist()
     assert bundled == shipped_files(CHECKOUT)
     assert "sqlseg/py.typed" in names
-    assert f"sqlseg-{__version__}.dist-info/licenses/LICENSE" in names
+    assert {f"sqlseg-{__version__}.dist-info/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= set(names)
     modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "sqlseg").rglob("*.py")}
     assert {name for name in names if name.endswith(".py") and "/_bundled/" not in name} == modules
     assert {name.split("/")[0] for name in names} == {"sqlseg", f"sqlseg-{__version__}.dist-info"}
