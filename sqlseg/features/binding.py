@@ -1,8 +1,9 @@
 """Binds a view to relations and to a point in time: the text that DuckDB runs and that people can paste."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 from sqlglot import exp
@@ -55,10 +56,29 @@ def bound_sql(
 
     Both are times without a zone. A user without a row stays without; see `every_user_sql`.
     """
-    cut = f"(SELECT * FROM {source.events} WHERE event_time < {sqltext.literal(as_of)})"
+    views = tuple(sorted((source.views or {}).items()))
+    text = _undated(view, replace(source, views=None), views, pretty)
+    for stands_for, moment in ((_AS_OF, as_of), (_LOCAL_AS_OF, local_as_of)):
+        text = text.replace(stands_for.isoformat(sep=" "), moment.isoformat(sep=" "))
+    return text
+
+
+# No shop's SQL speaks of these moments.
+_AS_OF = datetime(1004, 4, 3, 2, 1, 0, 101)
+_LOCAL_AS_OF = datetime(1004, 4, 3, 2, 1, 0, 102)
+
+
+@lru_cache(maxsize=256)
+def _undated(view: View, source: Source, views: tuple[tuple[str, str], ...], pretty: bool) -> str:
+    """Return a view bound to relations (`views` as in Source), with two moments that stand for as_of and local_as_of.
+
+    Forecasts look at the same views at many moments, and binding one can take longer than running it.
+    """
+    source = replace(source, views=dict(views))
+    cut = f"(SELECT * FROM {source.events} WHERE event_time < {sqltext.literal(_AS_OF)})"
     names = [name for name in (*BASE_RELATIONS, *view.depends_on) if name != "events"]
     tables = {"events": cut} | {name: source.relation(name) for name in names}
-    functions = {"as_of": sqltext.literal(as_of), "local_as_of": sqltext.literal(local_as_of)}
+    functions = {"as_of": sqltext.literal(_AS_OF), "local_as_of": sqltext.literal(_LOCAL_AS_OF)}
     return sqltext.to_sql(_lower_names(sqltext.bind(view.tree, tables, functions)), pretty)
 
 
