@@ -2,7 +2,8 @@
 
 A name has the one or two strongest phrases, a third only to tell two segments apart. "Strong" is half a standard
 deviation from the mean of all users (a medium effect, Cohen 1988). Phrases that contradict each other never stand
-together; of one view, or of features that go up and down together, one speaks for all.
+together; of one view, or of features that go up and down together, one speaks for all. Names say how users are: what is
+foretold of them ("likely to order") is spoken of only where nothing that they did stands out.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,10 +25,14 @@ _APART_FROM = 0.1
 
 @dataclass(frozen=True)
 class Phrases:
-    """What a marketer calls users who are high, or low, on a feature; None where there is no natural word."""
+    """What a marketer calls users who are high, or low, on a feature; None where there is no natural word.
+
+    `foretold` marks what users are expected to do, in distinction from what they did.
+    """
 
     high: str | None = None
     low: str | None = None
+    foretold: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,12 +137,16 @@ def _telling(
 ) -> list[_Trait]:
     chosen: list[_Trait] = []
     z = standing.z[segment]
-    for feature in _by_strength(np.abs(z)):
-        if abs(z[feature]) < STRONG_AT or len(chosen) == _USUAL_PHRASES:
+    strong = [feature for feature in _by_strength(np.abs(z)) if abs(z[feature]) >= STRONG_AT]
+    for foretold in (False, True):
+        if foretold and chosen:
             break
-        trait = _trait(standing, phrases, feature, up=bool(z[feature] > 0))
-        if trait and _adds(standing, opposites, trait, chosen, only_new=True):
-            chosen.append(trait)
+        for feature in strong:
+            trait = _trait(standing, phrases, feature, up=bool(z[feature] > 0))
+            if trait is None or len(chosen) == _USUAL_PHRASES or _is_foretold(standing, phrases, feature) != foretold:
+                continue
+            if _adds(standing, opposites, trait, chosen, only_new=True):
+                chosen.append(trait)
     return chosen
 
 
@@ -171,6 +180,10 @@ def _candidates(
     while True:
         yield base, f"{plain} ({number})"
         number += 1
+
+
+def _is_foretold(standing: Standing, phrases: Mapping[str, Phrases], feature: int) -> bool:
+    return phrases.get(standing.features[feature], Phrases()).foretold
 
 
 def _trait(standing: Standing, phrases: Mapping[str, Phrases], feature: int, *, up: bool) -> _Trait | None:

@@ -57,6 +57,16 @@ def test_phrases_that_contradict_never_stand_together():
     assert found[0].text == "Lapsed"
 
 
+def test_what_is_foretold_is_spoken_of_only_where_nothing_that_they_did_stands_out():
+    phrases = {
+        "forecast__p_order": Phrases("likely to order", "unlikely to order", foretold=True),
+        "rfm__orders": Phrases("frequent", "infrequent"),
+    }
+    found = Standing(tuple(phrases), np.array([[1.5, 0.6], [0.9, 0.49], [-0.4, 0.3]]), np.eye(2))
+    named = [name.text for name in segment_names(found, phrases, [0.4, 0.3, 0.3])]
+    assert named == ["Frequent", "Likely to order", AVERAGE]
+
+
 def test_a_third_phrase_tells_two_segments_apart():
     base = {"rfm__recency_days": 1.4, "basket__value": 0.9}
     found = names(base, {**base, "discount__share": 0.8}, shares=[0.6, 0.4])
