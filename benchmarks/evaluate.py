@@ -19,10 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,7 +42,7 @@ LIBRARIES = ("duckdb", "numpy", "scikit-learn", "scipy", "sqlglot")
 
 
 def main() -> int:
-    """Evaluate the shops that were asked for; exit 1 where none could be evaluated."""
+    """Evaluate the shops that were asked for; exit 1 where one failed or none could be evaluated."""
     options = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="\n".join(__doc__.splitlines()[1:]),
@@ -58,16 +58,28 @@ def main() -> int:
     given = options.parse_args()
     effort = Effort(2, 100, 4) if given.quick else Effort()
     names = given.only or (QUICK if given.quick else list(SHOPS))
-    started, found = time.perf_counter(), []
+    started, failed = time.perf_counter(), list[str]()
     with (
         tempfile.TemporaryDirectory(prefix="sqlseg-evaluation-") as folder,
         ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool,
     ):
         tried = [*given.shop] or names
-        for shop in pool.map(partial(_one, folder=Path(folder), effort=effort, inputs=given.inputs), tried):
-            print(f"\n{shop if isinstance(shop, str) else shop.markdown()}\n", flush=True)
-            if not isinstance(shop, str):
-                found.append(shop)
+        todo = {pool.submit(_one, one, Path(folder), effort, inputs=given.inputs): one for one in tried}
+        found_of: dict[str | Path, ShopFindings] = {}
+        for done in as_completed(todo):
+            shop = todo[done]
+            try:
+                result = done.result()
+            except Exception:  # noqa: BLE001  (one shop must not take the others' half hour with it)
+                failed.append(str(shop))
+                print(f"{shop} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+                continue
+            told = f"{time.perf_counter() - started:.0f} s, {len(found_of) + 1} of {len(tried)} shops done"
+            print(told, file=sys.stderr, flush=True)
+            print(f"\n{result if isinstance(result, str) else result.markdown()}\n", flush=True)
+            if not isinstance(result, str):
+                found_of[shop] = result
+    found = [found_of[shop] for shop in tried if shop in found_of]
     if not found:
         return 1
     goals = f"## Goals\n\n{goals_markdown(found)}"
@@ -75,7 +87,9 @@ def main() -> int:
     _write(given.json, found, effort, round(time.perf_counter() - started))
     if given.page is not None:
         _put(given.page, "\n\n".join([goals, *(shop.markdown() for shop in found)]))
-    return 0
+    if failed:
+        print(f"Not evaluated: {', '.join(failed)}.", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _one(shop: str | Path, folder: Path, effort: Effort, *, inputs: bool) -> ShopFindings | str:

@@ -19,11 +19,11 @@ def shipped_encoders(name: str) -> list[Encoder]:
     return sorted(found, key=lambda encoder: -encoder.manifest.version)
 
 
-def random_encoder(encoder: Encoder, folder: Path, seed: int) -> Encoder:
+def random_encoder(encoder: Encoder, folder: Path, seed: int, called: str = "random") -> Encoder:
     """Write a copy of an encoder whose weights are shuffled, matrix by matrix, and return it.
 
     The architecture, the number of parameters and the distribution of the weights stay; what they had learned goes.
-    Vectors (biases, norms) stay as they are, as do the constants of shapes and masks. It is named after the seed.
+    Vectors (biases, norms) stay as they are, as do the constants of shapes and masks. Its name ends in the seed.
     """
     import onnx
     from onnx import numpy_helper
@@ -41,7 +41,7 @@ def random_encoder(encoder: Encoder, folder: Path, seed: int) -> Encoder:
     if shuffled == 0:
         raise ValueError(f"{encoder.ref} keeps no weights where they can be shuffled")
     manifest = json.loads((encoder.folder / "manifest.json").read_text(encoding="utf-8"))
-    name = f"random{seed}"
+    name = f"{called}{seed}"
     there = folder / f"{name}_v1"
     there.mkdir(parents=True)
     path = there / manifest["model"]

@@ -30,11 +30,13 @@ Choice = tuple[tuple[str, ...], dict[str, float]]
 """Inputs, and the weights of those that have another than 1."""
 
 CHOICES: tuple[Choice, ...] = (
+    (("rfm@1", "cadence@1", "basket@1", "trend@2", "ENCODER"), {}),
     (("FORECAST",), {}),
     (("FORECAST", "rfm@1"), {"FORECAST": 3.0}),
     (("FORECAST", "ENCODER"), {"FORECAST": 3.0}),
     (("FORECAST", "rfm@1", "ENCODER"), {"FORECAST": 4.0}),
-    (("FORECAST", "rfm@1", "cadence@1", "basket@1", "trend@1"), {"FORECAST": 4.0}),
+    (("FORECAST", "rfm@1", "ENCODER"), {"FORECAST": 3.0, "rfm@1": 0.5, "ENCODER": 0.5}),
+    (("FORECAST", "rfm@1", "cadence@1", "basket@1", "trend@2"), {"FORECAST": 4.0}),
 )
 """Inputs that a new project could begin with, of the newest encoder and its forecasts."""
 
@@ -90,18 +92,30 @@ def days_back(before: int, ahead: int) -> dict[int, tuple[int, ...]]:
     return found
 
 
-def look(shop: ShopHistory, encoders: Sequence[Encoder], shuffled: Sequence[Encoder], *, everyone: bool) -> Looked:
-    """Return the shop as it stood at all moments; with `everyone`, also users are asked about who never bought."""
+def look(
+    shop: ShopHistory,
+    encoders: Sequence[Encoder],
+    shuffled: Sequence[Encoder],
+    now_only: Sequence[Encoder] = (),
+    *,
+    everyone: bool,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Looked:
+    """Return the shop as it stood at all moments; with `everyone`, also users are asked about who never bought.
+
+    `shuffled` are not looked at where only heads are learned, `now_only` but at the moment that is asked about.
+    """
     ahead = horizon(shop.days)
     wanted = days_back(shop.days - ahead, ahead)
     asked_at = shop.before_end(ahead)
 
     def moment(back: int, also: Sequence[Encoder]) -> Moment:
-        snapshot = with_recency(shop.snapshot(shop.before_end(ahead + back), [*encoders, *also], encoders[0]))
+        snapshot = with_recency(shop.snapshot(shop.before_end(ahead + back), [*encoders, *also], encoders))
         outcome = shop.outcome(snapshot, ahead)
+        tell(f"as it stood on {snapshot.as_of:%Y-%m-%d}")
         return Moment(snapshot, outcome, np.flatnonzero(outcome.buyer | everyone))
 
-    now = moment(0, shuffled)
+    now = moment(0, [*shuffled, *now_only])
     past, backs = [], []
     for back in sorted({back for days in wanted.values() for back in days}):
         learned_from = back in wanted[ahead]
@@ -143,14 +157,22 @@ def evaluate(
         encoder = shipped_encoders("behavior")[0]
         shuffled = [random_encoder(encoder, scratch, seed) for seed in range(effort.seeds)]
         own = [one for one in shop.project.encoders if one.ref != encoder.ref]
+        random = {encoder.ref: shuffled} | {
+            one.ref: [random_encoder(one, scratch, seed, f"random_{one.table}_") for seed in range(effort.seeds)]
+            for one in own
+        }
         tell(f"{shop.days} days of {shop.users_total:,} users")
-        looked = look(shop, [encoder, *own], shuffled, everyone=funnels_only)
+        now_only = [copy for one in own for copy in random[one.ref]]
+        looked = look(shop, [encoder, *own], shuffled, now_only, everyone=funnels_only, tell=tell)
         now = looked.now
         inputs = Inputs(
             rfm=RFM,
             rich=tuple(view.ref for view in shop.project.published_views() if view.ref in now.snapshot.blocks),
             encoder=f"encoder:{encoder.ref}",
             random=tuple(f"encoder:{one.ref}" for one in shuffled),
+            shuffled={
+                f"encoder:{ref}": tuple(f"encoder:{copy.ref}" for copy in copies) for ref, copies in random.items()
+            },
         )
         attributes = shop.attributes()
         facts = {
@@ -161,16 +183,18 @@ def evaluate(
             "asked as of": f"{now.snapshot.as_of:%Y-%m-%d}",
             "learned as of": " and ".join(f"{moment.snapshot.as_of:%Y-%m-%d}" for moment in looked.past),
         }
-    tell(f"{len(looked.backs) + 1} moments")
     counts = resamples(len(now.asked), effort.bootstraps, seed=0)
-    table, rows = repurchase(looked.past, now, inputs, _forecasts(looked, effort.seeds), effort.seeds, counts)
+    table, rows = repurchase(
+        looked.past, now, inputs, _forecasts(looked, effort.seeds, encoder.ref), effort.seeds, counts
+    )
     tables, goals = [table], repurchase_goals(rows)
     tell("who buys again")
     if funnels_only:
         return ShopFindings(name, title, facts, tuple(tables), ())
-    foretold = forecast_input(looked.backs, now.snapshot, looked.learnable, f"forecast:{encoder.ref}")
-    if foretold is not None:
-        now = replace(now, snapshot=now.snapshot.with_block(foretold))
+    for one in (encoder, *own):
+        foretold = forecast_input(looked.backs, now.snapshot, looked.learnable, f"forecast:{one.ref}")
+        if foretold is not None:
+            now = replace(now, snapshot=now.snapshot.with_block(foretold))
     counts = resamples(len(now.snapshot.users), effort.bootstraps, seed=2)
     worth = Worth(looked.past, now, inputs, effort.seeds, counts, effort.refits)
     default = tuple(str(one) for one in segmentation.inputs)
@@ -198,12 +222,12 @@ def evaluate(
     return ShopFindings(name, title, facts, tuple(tables), tuple(goals))
 
 
-def _forecasts(looked: Looked, seeds: int) -> Forecasts:
-    alone = zero_shot(looked.now, looked.ahead)
+def _forecasts(looked: Looked, seeds: int, encoder: str) -> Forecasts:
+    alone = zero_shot(looked.now, looked.ahead, encoder)
     learned = []
     if looked.ahead in (LONG, SHORT):
         days = looked.learnable[looked.ahead]
-        learned = [adapted(looked.backs, looked.now, looked.ahead, days, seed) for seed in range(seeds)]
+        learned = [adapted(looked.backs, looked.now, looked.ahead, days, seed, encoder) for seed in range(seeds)]
     return Forecasts(
         zero_shot=[] if alone is None else [alone] * seeds,
         adapted=[one for one in learned if one is not None],

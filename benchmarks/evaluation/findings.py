@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from evaluation.measures import Figure
 
-Verdict = Literal["met", "not missed", "MISSED"]
+Verdict = Literal["met", "undecided", "MISSED"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +55,11 @@ class Goal:
 
     @property
     def verdict(self) -> Verdict:
-        """Return `met`, `MISSED` where the 90% interval lies wholly on the wrong side, else `not missed`."""
+        """Return `met`, `MISSED` where the 90% interval lies wholly on the wrong side, else `undecided`."""
         low, high = self.figure.interval()
         if self.at_most:
-            return "met" if self.figure.mean <= self.target else "MISSED" if low > self.target else "not missed"
-        return "met" if self.figure.mean >= self.target else "MISSED" if high < self.target else "not missed"
+            return "met" if self.figure.mean <= self.target else "MISSED" if low > self.target else "undecided"
+        return "met" if self.figure.mean >= self.target else "MISSED" if high < self.target else "undecided"
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,16 +43,18 @@ def learnable(history_days: int) -> dict[int, tuple[int, ...]]:
     return {ahead: days for ahead, days in found.items() if not isinstance(days, Refusal)}
 
 
-def zero_shot(moment: Moment, ahead: int) -> Floats | None:
-    """Return the encoder's own probability to order, of the users who are asked about; None where it gives none."""
-    block = next((block for block in moment.snapshot.heads if block.name == "foretold"), None)
+def zero_shot(moment: Moment, ahead: int, encoder: str) -> Floats | None:
+    """Return an encoder's own probability to order, of the users who are asked about; None where it gives none."""
+    block = next((block for block in moment.snapshot.heads[encoder] if block.name == "foretold"), None)
     column = f"foretold__order_probability_{ahead}d"
     if block is None or column not in block.columns:
         return None
     return np.nan_to_num(block.values[moment.asked, block.columns.index(column)])
 
 
-def adapted(backs: Sequence[Back], now: Moment, ahead: int, days: Sequence[int], seed: int) -> Floats | None:
+def adapted(
+    backs: Sequence[Back], now: Moment, ahead: int, days: Sequence[int], seed: int, encoder: str
+) -> Floats | None:
     """Return the adapted probability to order of each user who is asked about, by heads that saw other users only.
 
     None where the past has too few who order, or do not.
@@ -60,10 +62,11 @@ def adapted(backs: Sequence[Back], now: Moment, ahead: int, days: Sequence[int],
     some = [back for back in backs if back.days in days]
     found = np.empty(len(now.asked))
     *in_past, in_now = folds([*(back.snapshot.users for back in some), now.users], seed)
-    asked = [block.take(now.asked) for block in now.snapshot.heads]
+    asked = [block.take(now.asked) for block in now.snapshot.heads[encoder]]
     for fold in range(FOLDS):
         moments = [
-            back.of(np.flatnonzero(of != fold), back.snapshot.heads) for back, of in zip(some, in_past, strict=True)
+            back.of(np.flatnonzero(of != fold), back.snapshot.heads[encoder])
+            for back, of in zip(some, in_past, strict=True)
         ]
         model = fit_forecasts(moments, {ahead: days}).model
         if not model.horizons:
@@ -75,10 +78,11 @@ def adapted(backs: Sequence[Back], now: Moment, ahead: int, days: Sequence[int],
 
 def forecast_input(backs: Sequence[Back], now: Snapshot, days: Mapping[int, Sequence[int]], name: str) -> Block | None:
     """Return the input `forecast:<encoder>@<version>` of all users, learned as in daily work from all users' past."""
-    model = fit_forecasts([back.of(None, back.snapshot.heads) for back in backs], days).model
+    encoder = name.partition(":")[2]
+    model = fit_forecasts([back.of(None, back.snapshot.heads[encoder]) for back in backs], days).model
     if not model.horizons:
         return None
-    values = model.forecasts(now.heads)
-    prefix = name.partition(":")[2].partition("@")[0]
+    values = model.forecasts(now.heads[encoder])
+    prefix = encoder.partition("@")[0]
     columns = [f"forecast_{prefix}__{column}" for column in values]
     return feature_block(name, columns, np.column_stack(list(values.values())))

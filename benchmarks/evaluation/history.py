@@ -1,7 +1,7 @@
 """A shop as it stood at past moments, by sqlseg's own steps, and what came after, by plain SQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -40,13 +40,13 @@ TOKENS = "evaluation_tokens"
 class Snapshot:
     """Everyone with an event before `as_of`, and what was known of them: blocks by the name of the input.
 
-    `heads` are the blocks that the heads of adapted forecasts read; without an encoder there are none.
+    `heads` are the blocks that the heads of adapted forecasts read, by the encoder.
     """
 
     as_of: datetime
     users: NDArray[Any]
     blocks: Mapping[str, Block]
-    heads: tuple[Block, ...] = ()
+    heads: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
 
     def matrix(self, names: Sequence[str]) -> NDArray[np.float64]:
         """Return users x columns of several blocks, raw, NaN where unknown."""
@@ -143,10 +143,10 @@ class ShopHistory:
         clock = local(self.end, self.settings.timezone) - timedelta(days=days)
         return clock.replace(tzinfo=ZoneInfo(self.settings.timezone)).astimezone(UTC).replace(tzinfo=None)
 
-    def snapshot(self, as_of: datetime, encoders: Sequence[Encoder], forecaster: Encoder | None = None) -> Snapshot:
+    def snapshot(self, as_of: datetime, encoders: Sequence[Encoder], forecasters: Sequence[Encoder] = ()) -> Snapshot:
         """Return what was known at a moment: every feature view, contents, and the embeddings of these encoders.
 
-        With `forecaster`, one of them, also what the heads of its adapted forecasts read.
+        With `forecasters`, some of them, also what the heads of their adapted forecasts read.
         """
         moment = Moment(as_of, local(as_of, self.settings.timezone))
         registry = self.project.registry
@@ -174,10 +174,11 @@ class ShopHistory:
         inputs += [InputRef("encoder", encoder.manifest.name, encoder.manifest.version) for encoder in encoders]
         everything = ClusterSegmentation.model_construct(kind="cluster", inputs=tuple(inputs))
         blocks = read_blocks(self.engine, replace(self.project, encoders=tuple(encoders)), everything)
-        heads: tuple[Block, ...] = ()
-        if forecaster is not None:
-            read = tuple(view for view in features if view.ref in READ_BY_FORECASTS)
-            heads = known_of_users(self.engine, Forecast(forecaster, read, DEFAULT_HORIZONS), moment)
+        read = tuple(view for view in features if view.ref in READ_BY_FORECASTS)
+        heads = {
+            encoder.ref: known_of_users(self.engine, Forecast(encoder, read, DEFAULT_HORIZONS), moment)
+            for encoder in forecasters
+        }
         return Snapshot(as_of, read_users(self.engine), {block.name: block for block in blocks}, heads)
 
     def _has_rows(self, view: View) -> bool:

@@ -1,7 +1,7 @@
 """Who buys again? What features, embeddings and forecasts know about it, side by side."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,12 +31,16 @@ _ADAPTED, _ZERO_SHOT = "adapted forecasts", "forecasts as trained, nothing learn
 
 @dataclass(frozen=True)
 class Inputs:
-    """The names of blocks: RFM, all feature views, the encoder, and one random-weights copy of it for each seed."""
+    """The names of blocks: RFM, all feature views, the encoder, and one random-weights copy of it for each seed.
+
+    `shuffled` has such copies of every encoder that segments read, by its name.
+    """
 
     rfm: str
     rich: tuple[str, ...]
     encoder: str
     random: tuple[str, ...]
+    shuffled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,8 +51,8 @@ class Worth:
         return [product_segments(blocks, seed, weights=weights) for seed in range(self.seeds)]
 
     def randomised(self, names: Sequence[str], weights: dict[str, float], seed: int, k: int) -> Segments:
-        """Return segments of these inputs with the random-weights encoder of a seed in the encoder's place."""
-        swapped = {self.inputs.encoder: self.inputs.random[seed]}
+        """Return segments of these inputs with the random-weights encoders of a seed in the encoders' place."""
+        swapped = {name: self.inputs.shuffled[name][seed] for name in names if name in self.inputs.shuffled}
         blocks = [self.now.snapshot.blocks[swapped.get(name, name)] for name in names]
         return product_segments(blocks, seed, k, {swapped.get(name, name): w for name, w in weights.items()})
 
@@ -100,7 +100,7 @@ def default_worth(worth: Worth, names: Sequence[str], weights: dict[str, float])
     row = worth.row(DEFAULT, default, refitted=True)
     rows = [row, *(worth.row(kind, worth.plain(kind, ks), refitted=kind.startswith("k-means")) for kind in BASELINES)]
     rows.append(worth.row("RFM quintiles", worth.plain("RFM score, cut in equal parts", [5] * worth.seeds)))
-    if worth.inputs.encoder in names:
+    if worth.inputs.shuffled.keys() & set(names):
         others = [worth.randomised(names, weights, seed, k) for seed, k in enumerate(ks)]
         rows.append(worth.row("default inputs with the random-weights encoder", others))
     what = "ln(1 + later spend)" if np.isfinite(worth.now.outcome.spend).all() else "whether they bought"

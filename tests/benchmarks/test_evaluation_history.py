@@ -153,7 +153,8 @@ def test_forecasts_are_those_of_a_refresh(two_shops, tmp_path, simulated_events)
     encoder = shipped_encoders("behavior")[0]
     kind = f"forecast:{encoder.ref}"
     inputs = next(line for line in settings.splitlines() if line.startswith("inputs"))
-    shop.write("sqlseg.toml", settings.replace(inputs, f'inputs = ["rfm@1", "{kind}"]'))
+    weights = "".join(f"{line}\n" for line in settings.splitlines() if line.startswith("weights"))
+    shop.write("sqlseg.toml", settings.replace(inputs, f'inputs = ["rfm@1", "{kind}"]').replace(weights, ""))
     looked = look(known, [encoder], [], everyone=False)
     now = looked.now.snapshot
     found = forecast_input(looked.backs, now, looked.learnable, kind)
@@ -165,9 +166,10 @@ def test_forecasts_are_those_of_a_refresh(two_shops, tmp_path, simulated_events)
 
 def test_nobodys_own_past_adapts_the_forecast_of_them(two_shops):
     known, _ = two_shops
-    looked = look(known, shipped_encoders("behavior")[:1], [], everyone=False)
+    encoder = shipped_encoders("behavior")[0]
+    looked = look(known, [encoder], [], everyone=False)
     days = looked.learnable[looked.ahead]
-    before = adapted(looked.backs, looked.now, looked.ahead, days, seed=0)
+    before = adapted(looked.backs, looked.now, looked.ahead, days, seed=0, encoder=encoder.ref)
     user = next(one for one in looked.backs[-1].snapshot.users if one in looked.now.users)
     place = looked.now.users.tolist().index(user)
     changed = []
@@ -177,7 +179,7 @@ def test_nobodys_own_past_adapts_the_forecast_of_them(two_shops):
             for ahead, one in back.outcomes.items()
         }
         changed.append(replace(back, outcomes=other))
-    after = adapted(changed, looked.now, looked.ahead, days, seed=0)
+    after = adapted(changed, looked.now, looked.ahead, days, seed=0, encoder=encoder.ref)
     assert before[place] == after[place]
     assert (before != after).any()
 
