@@ -1,7 +1,9 @@
 """The files of a new project, as text, and the one function that writes them."""
 
 import json
+import textwrap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlseg.errors import SqlsegError
@@ -12,7 +14,9 @@ _TIERS = (
     'tiers = ["Lowest fifth by spend", "Fourth fifth by spend", "Middle fifth by spend", "Second fifth by spend",',
     '         "Top fifth by spend"]   # the lowest first; `sqlseg check` holds users to it',
 )
-_ENCODER = "encoder:behavior@1"
+_ENCODER, _FORECAST = "encoder:behavior@1", "forecast:behavior@1"
+_OF_FORECASTS = (_FORECAST, "rfm@1", _ENCODER)
+_WEIGHTS = {_FORECAST: 3.0, "rfm@1": 0.5, _ENCODER: 0.5}
 
 
 class ProjectExists(SqlsegError):
@@ -26,16 +30,29 @@ class ProjectExists(SqlsegError):
         )
 
 
-def default_inputs(proposal: Proposal | None) -> tuple[str, ...]:
-    """Return the shipped views and the encoder that fit a shop's events; those of buyers without a proposal."""
+@dataclass(frozen=True)
+class Foresight:
+    """What a shop's past says about forecasts: the horizons, in days, that can be learned, and why others cannot."""
+
+    horizons: tuple[int, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+
+def default_inputs(proposal: Proposal | None, foresight: Foresight | None = None) -> tuple[str, ...]:
+    """Return the inputs that fit a shop's events: forecasts where its past supports them, else how people shop.
+
+    Without a proposal, the views of buyers.
+    """
+    if foresight is not None and foresight.horizons:
+        return _OF_FORECASTS
     if proposal is None:
-        return ("rfm@1", "cadence@1", "basket@1", "trend@1", _ENCODER)
+        return ("rfm@1", "cadence@1", "basket@1", "trend@2", _ENCODER)
     kinds = set(proposal.event_types)
     looks = bool(kinds & {"view", "search", "cart", "favorite"})
     targets = {guess.target for guess in proposal.guesses}
     inputs: list[str] = []
     if proposal.has_revenue:
-        inputs = ["rfm@1", "cadence@1", "basket@1", "trend@1", *(["funnel@1"] if looks else [])]
+        inputs = ["rfm@1", "cadence@1", "basket@1", "trend@2", *(["funnel@1"] if looks else [])]
     else:
         inputs = ["sessions@1"]
         inputs += ["cadence@1"] if "purchase" in kinds else []
@@ -45,14 +62,16 @@ def default_inputs(proposal: Proposal | None) -> tuple[str, ...]:
     return (*inputs, _ENCODER)
 
 
-def project_files(name: str, proposal: Proposal | None) -> Mapping[Path, str]:
+def project_files(name: str, proposal: Proposal | None, foresight: Foresight | None = None) -> Mapping[Path, str]:
     """Return the files of a new project, by their path within it; without a proposal, a template to fill in.
+
+    `foresight` says which forecasts the source's past supports; None stands for none that is known.
 
     >>> sorted(path.as_posix() for path in project_files("shop", None))
     ['sql/events.sql', 'sql/segments/value.sql', 'sqlseg.toml']
     """
     files = {
-        Path("sqlseg.toml"): _settings_text(name, proposal),
+        Path("sqlseg.toml"): _settings_text(name, proposal, foresight),
         Path("sql/events.sql"): proposal.sql if proposal else sql_text("steps/init/events.sql"),
     }
     if proposal and proposal.items_sql:
@@ -80,7 +99,7 @@ def write_project(directory: Path, files: Mapping[Path, str]) -> None:
         ) from error
 
 
-def _settings_text(name: str, proposal: Proposal | None) -> str:
+def _settings_text(name: str, proposal: Proposal | None, foresight: Foresight | None) -> str:
     parts = [
         "[project]",
         f"name = {_toml(name)}",
@@ -108,7 +127,7 @@ def _settings_text(name: str, proposal: Proposal | None) -> str:
         "",
         "[segmentations.behavior]",
         'kind = "cluster"',
-        f"inputs = {_toml_list(default_inputs(proposal))}",
+        *_inputs_text(proposal, foresight),
         'algorithm = "kmeans"',
         'k = "auto"                # or a number of segments',
         'refit = "drift"           # drift | always | never',
@@ -116,17 +135,40 @@ def _settings_text(name: str, proposal: Proposal | None) -> str:
     ]
     if proposal is None or proposal.has_revenue:
         parts += ["[segmentations.value]", 'kind = "rules"', 'sql = "sql/segments/value.sql"', *_TIERS, ""]
-        parts += [
-            "# Groups by what users will do next, learned from the shop's own past: better at telling later spend than",
-            "# habits are. Wants 90 days of purchases for 30 days ahead, 210 for 90.",
-            "# [segmentations.prospects]",
-            '# kind = "cluster"',
-            '# inputs = ["forecast:behavior@1", "encoder:behavior@1"]',
-            '# weights = { "forecast:behavior@1" = 3.0 }',
-            "",
-        ]
+        if foresight is not None and foresight.horizons:
+            parts += [
+                "# Groups by how people shop alone, whatever they may do next.",
+                "# [segmentations.habits]",
+                '# kind = "cluster"',
+                f"# inputs = {_toml_list(default_inputs(proposal))}",
+                "",
+            ]
     parts += ["[encoders.behavior]", 'device = "auto"           # auto | cpu | cuda', ""]
     return "\n".join(parts)
+
+
+def _inputs_text(proposal: Proposal | None, foresight: Foresight | None) -> list[str]:
+    """Return the lines of `inputs` and `weights`, after a comment that says why these."""
+    chosen = f"inputs = {_toml_list(default_inputs(proposal, foresight))}"
+    weights = ", ".join(f"{_toml(name)} = {weight}" for name, weight in _WEIGHTS.items())
+    with_forecasts = [f"inputs = {_toml_list(_OF_FORECASTS)}", f"weights = {{ {weights} }}"]
+    if foresight is not None and foresight.horizons:
+        days = " and ".join(str(horizon) for horizon in foresight.horizons)
+        why = (
+            f"What users will do in the next {days} days, learned from the shop's own past, counts most; beside it "
+            "what they have bought, and how they act. Such groups tell later spend best."
+        )
+        return [*_comment(why), *with_forecasts]
+    if proposal is not None and "purchase" not in proposal.event_types:
+        return [*_comment("How users act. Without purchases there is nothing to forecast."), chosen]
+    reason = "; ".join(foresight.refusals) if foresight is not None else ""
+    known = f"cannot be learned yet: {reason}" if reason else "want 90 days of purchases for 30 days ahead, 210 for 90"
+    why = f"How people shop. Forecasts of what they will do tell later spend better, and {known}. Once they can be had:"
+    return [*_comment(why), *(f"# {line}" for line in with_forecasts), chosen]
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, 118)]
 
 
 def _source_text(proposal: Proposal | None) -> list[str]:

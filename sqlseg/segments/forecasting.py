@@ -154,7 +154,7 @@ def fit_forecasts(moments: Sequence[PastMoment], horizons: Mapping[int, Sequence
         for horizon, days in sorted(horizons.items()):
             newest, *rest = (by_days[back] for back in sorted(days))
             older = [moment for moment in rest if moment.days_back >= 2 * horizon]
-            few = _too_few(horizon, newest, older)
+            few = too_few(horizon, _buyers(horizon, [newest]), _buyers(horizon, older))
             if few is not None:
                 refusals.append(few)
                 continue
@@ -167,17 +167,26 @@ def fit_forecasts(moments: Sequence[PastMoment], horizons: Mapping[int, Sequence
     return FittedForecasts(ForecastModel(tuple(fitted)), tuple(measures), tuple(refusals), rows)
 
 
-def _too_few(horizon: int, newest: PastMoment, older: Sequence[PastMoment]) -> Refusal | None:
-    for which, moments in (("the newest moment", [newest]), ("the moments before", older)):
-        ordered = np.concatenate([moment.outcomes[horizon].orders > 0 for moment in moments])
-        buyers = int(ordered.sum())
-        if min(buyers, len(ordered) - buyers) < FEWEST:
+def too_few(horizon: int, newest: tuple[int, int], older: tuple[int, int]) -> Refusal | None:
+    """Return why users and buyers, at the newest moment and at those before together, are too few to learn from.
+
+    >>> too_few(30, newest=(100, 40), older=(300, 19)).reason.partition(";")[0]
+    '30 days ahead: of 300 users at the moments before to learn from, 19 ordered within them'
+    """
+    for which, (users, buyers) in (("the newest moment", newest), ("the moments before", older)):
+        if min(buyers, users - buyers) < FEWEST:
             return Refusal(
                 horizon,
-                f"{horizon} days ahead: of {len(ordered):,} users at {which} to learn from, {buyers:,} ordered "
+                f"{horizon} days ahead: of {users:,} users at {which} to learn from, {buyers:,} ordered "
                 f"within them; {FEWEST} who do and {FEWEST} who do not are wanted",
             )
     return None
+
+
+def _buyers(horizon: int, moments: Sequence[PastMoment]) -> tuple[int, int]:
+    """Return how many users there were at some moments, and how many of them ordered within the horizon."""
+    ordered = [moment.outcomes[horizon].orders > 0 for moment in moments]
+    return sum(len(users) for users in ordered), sum(int(users.sum()) for users in ordered)
 
 
 def _heads(horizon: int, moments: Sequence[PastMoment]) -> HorizonHeads:

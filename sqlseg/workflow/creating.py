@@ -11,6 +11,7 @@ from sqlseg.events.inspection import find_source, inspect_source
 from sqlseg.events.project_files import project_files, write_project
 from sqlseg.events.proposal import Proposal, propose_events
 from sqlseg.resources import resource_root
+from sqlseg.workflow.foresight import foresight
 
 DEMO_TABLES = ("transactions", "products", "demographics", "coupon_redemptions")
 
@@ -56,12 +57,13 @@ def create_project(directory: Path, events: str | None, cwd: Path) -> NewProject
     Raises a SqlsegError where the source cannot be read or recognised, or where a file would be overwritten.
     """
     directory = directory.absolute()
-    proposal = None
+    proposal = ahead = None
     if events is not None:
         with Engine.open(None) as engine:
             profile = inspect_source(engine, find_source(engine, events, cwd))
-        proposal = propose_events(profile, directory)
-    files = project_files(directory.name, proposal)
+            proposal = propose_events(profile, directory)
+            ahead = foresight(engine, profile)
+    files = project_files(directory.name, proposal, ahead)
     write_project(directory, files)
     return NewProject(directory, tuple(files), proposal)
 

@@ -113,8 +113,7 @@ def past_moment(work: Work, forecast: Forecast, days_back: int, horizons: Iterab
             table = f"sqlseg.past_{_plain(view.relation)}"
             compute_statistics(engine, view, everything, into=table)
             statistics[view.relation] = table
-    drawn = "(select * from sqlseg.events where user_id in (select user_id from forecast_users))"
-    moment = Moment(then, local(then, timezone), drawn, statistics)
+    moment = Moment(then, local(then, timezone), _events_of_drawn(work), statistics)
     users = keep_population(engine, moment)
     for view in work.project.views_read_by_forecast(forecast):
         if view.kind == "features":
@@ -128,6 +127,13 @@ def past_moment(work: Work, forecast: Forecast, days_back: int, horizons: Iterab
         )
         outcomes[horizon] = Outcome(table["orders"].to_numpy(), table["spend"].to_numpy())
     return PastMoment(days_back, then, known_of_users(engine, forecast, moment), outcomes)
+
+
+def _events_of_drawn(work: Work) -> str:
+    """Return SQL for the events of the users who are learned from; where that is everybody, nothing is looked up."""
+    drawn = "user_id in (select user_id from forecast_users)"
+    left = work.engine.row(f"select 1 from sqlseg.events where not {drawn} limit 1")
+    return "sqlseg.events" if left is None else f"(select * from sqlseg.events where {drawn})"
 
 
 def known_of_users(engine: Engine, forecast: Forecast, moment: Moment) -> tuple[Block, ...]:

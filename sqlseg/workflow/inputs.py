@@ -88,7 +88,7 @@ def read_readable(engine: Engine, views: Sequence[View]) -> Readable:
             feature = f"{view.name}__{name}"
             column = view.column(name)
             readable.values[feature] = values
-            readable.phrases[feature] = Phrases(column.high, column.low)
+            readable.phrases[feature] = Phrases(column.high, column.low, foretold=view.name.startswith("forecast_"))
             # The first phrase of a description is its title; what follows explains.
             readable.titles[feature] = re.split(r"[:;]", column.description)[0].strip()
     return readable

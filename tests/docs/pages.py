@@ -4,7 +4,8 @@ A comment above a block says what to do with it:
 
 - `<!-- skip: reason -->` leaves it out,
 - `<!-- file: sql/features/x__v1.sql -->` writes it to that file of the project,
-- `<!-- setting: inputs -->` puts it in the place of the line of sqlseg.toml that sets this key,
+- `<!-- setting: inputs -->` puts it in the place of the line of sqlseg.toml that sets this key; of inputs, the weights
+  of those before are taken out,
 - `<!-- with: module -->` and `<!-- setting-with: module key -->` leave it out where that Python module is missing, and
   say so in `left_out`,
 - `<!-- refused: words -->` holds a feature view that must be refused with these words.
@@ -119,6 +120,8 @@ class Reader:
             file = self.folder / "sqlseg.toml"
             text, count = re.subn(rf"(?m)^{block.argument} = .*$", block.text.strip(), file.read_text(encoding="utf-8"))
             assert count == 1, f"{block.where}: sqlseg.toml sets {block.argument} {count} times"
+            if block.argument == "inputs":
+                text = re.sub(r"(?m)^weights = .*\n", "", text)
             file.write_text(text, encoding="utf-8")
         elif block.do == "refused":
             view = parse_view("features", Path("sql/features/example__v1.sql"), block.text)

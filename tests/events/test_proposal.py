@@ -362,7 +362,7 @@ def test_online_retail(engine: Engine, tmp_path: Path) -> None:
     assert not engine.value(f"select bool_or(quantity < 0) from ({proposal.sql})")
     assert "'POST', 'DOT', 'M', 'D'" in proposal.sql
     assert {one.target for one in proposal.guesses if not one.certain} == {"event_time"}
-    assert default_inputs(proposal) == ("rfm@1", "cadence@1", "basket@1", "trend@1", "encoder:behavior@1")
+    assert default_inputs(proposal) == ("rfm@1", "cadence@1", "basket@1", "trend@2", "encoder:behavior@1")
     assert proposal.items_sql is not None
     named = "any_value(name) filter (item_id = '22423')"
     items = f"select count(*), count(distinct item_id), {named} from ({proposal.items_sql})"
