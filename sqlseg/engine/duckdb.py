@@ -67,6 +67,8 @@ class Engine:
         engine = cls(connection, path)
         # Progress is told by sqlseg itself; insertion order costs memory and no query here depends on it.
         engine.execute("set enable_progress_bar = false; set preserve_insertion_order = false; set TimeZone = 'UTC'")
+        # DuckDB 1.5 takes a file that is written again at once for the one that it knows, and mixes the two.
+        engine.execute("set enable_external_file_cache = false")
         return engine
 
     def __enter__(self) -> Self:
