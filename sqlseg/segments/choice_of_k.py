@@ -1,4 +1,4 @@
-"""Chooses the number of segments: the largest of which every single segment would be found again.
+"""Chooses the number of segments: the largest of which every single one would be found again, and stands apart.
 
 On a sample, each number in the range is clustered and then clustered again on bootstrap resamples of it. A segment
 recurs by the Jaccard index between it and the most similar segment of a refit, averaged over the refits; a valid,
@@ -10,6 +10,8 @@ of Ben-Hur et al. 2002 and Lange et al. 2004, recorded beside it), which falls t
 1. Numbers are left out that make a segment of under 1% of users, and those that put over 80% into the two largest,
    while others remain.
 2. Of those whose worst segment recurs at 0.75 or more, the largest is taken: it says the most and can be relied on.
+   Its silhouette must be four fifths of the best among them: a group that is longer one way than others is halved
+   across, again and again in the same place (Ben-David, von Luxburg & Pal 2006), but its halves do not stand apart.
 3. Where none does, users form a continuum rather than groups. Then the largest is taken that is within one standard
    error of the most recurrent (the one-standard-error rule of Breiman et al. 1984), and the notes say so.
 4. At a refit, the number there was stays where it is as good by rule 2 or 3: on a continuum the numbers differ by
@@ -46,6 +48,7 @@ Criterion = Literal["recurrence", "stability", "silhouette", "davies_bouldin", "
 SMALLEST_SHARE = 0.01
 TWO_LARGEST_SHARE = 0.80
 RECURS_AT = 0.75
+APART_AS_BEST = 0.8
 USERS_PER_SEGMENT = 10
 _SILHOUETTE_SAMPLE = 1_500
 _STARTS = 4
@@ -153,7 +156,7 @@ def choose(
     if criterion != "recurrence" and (measured := [t for t in usable if getattr(t, criterion) is not None]):
         return _by_criterion(measured, previous_k, criterion)
     top = max(usable, key=lambda t: (t.recurrence, -t.k))
-    stable = [t for t in usable if t.recurrence >= RECURS_AT]
+    stable = _apart([t for t in usable if t.recurrence >= RECURS_AT])
     as_good = stable or [t for t in usable if t.recurrence >= top.recurrence - top.recurrence_error]
     best = next((t for t in as_good if t.k == previous_k), max(as_good, key=lambda t: t.k))
     segments = f"{best.k} segments" + (", as before" if best.k == previous_k else "")
@@ -182,6 +185,13 @@ def measures_by_number(trials: Sequence[Trial]) -> dict[str, float]:
         for measure in _KEPT
         if (value := getattr(trial, measure)) is not None
     }
+
+
+def _apart(trials: Sequence[Trial]) -> list[Trial]:
+    """Return those whose segments stand apart nearly as well as in the best of them."""
+    best = max((t.silhouette for t in trials if t.silhouette is not None), default=0.0)
+    least = best - (1.0 - APART_AS_BEST) * abs(best)
+    return [t for t in trials if t.silhouette is None or t.silhouette >= least]
 
 
 def _by_criterion(trials: Sequence[Trial], previous_k: int | None, criterion: Criterion) -> tuple[int, str]:

@@ -18,8 +18,8 @@ def planted(count, seed, users=2_000, inputs=10, apart=5.0, sizes=None):
     return np.array(centers)[truth] + random.normal(size=(users, inputs))
 
 
-def trial(k, recurrence, error=0.01, smallest=0.05, two=0.5):
-    return Trial(k, k, recurrence, error, 0.9, 0.2, 10.0, 1.0, 5.0, smallest, two / 2, two)
+def trial(k, recurrence, error=0.01, smallest=0.05, two=0.5, silhouette=0.2):
+    return Trial(k, k, recurrence, error, 0.9, silhouette, 10.0, 1.0, 5.0, smallest, two / 2, two)
 
 
 def test_the_number_of_well_separated_groups_is_found_most_of_the_time():
@@ -57,6 +57,32 @@ def test_a_seed_has_one_choice():
 
 def test_the_largest_number_that_can_be_relied_on_is_taken():
     assert choose([trial(4, 0.95), trial(5, 0.60), trial(6, 0.80), trial(7, 0.50)])[0] == 6
+
+
+def test_halves_of_a_group_that_recur_but_do_not_stand_apart_are_passed_over():
+    groups = [trial(4, 0.9, silhouette=0.4), trial(5, 0.9, silhouette=0.5)]
+    assert choose([*groups, trial(6, 0.8, silhouette=0.39)])[0] == 5
+    assert choose([*groups, trial(6, 0.8, silhouette=0.41)])[0] == 6
+    assert choose([trial(4, 0.9, silhouette=-0.1), trial(5, 0.8, silhouette=-0.11)])[0] == 5
+    assert choose([trial(4, 0.9, silhouette=None), trial(5, 0.8, silhouette=None)])[0] == 5
+    halves = [trial(4, 0.9, silhouette=0.5), trial(5, 0.9, silhouette=0.3)]
+    assert choose(halves, previous_k=5)[0] == 4, "not even where it was the number before"
+
+
+def test_what_does_not_recur_sets_no_mark_for_standing_apart():
+    assert choose([trial(4, 0.6, silhouette=0.9), trial(5, 0.9, silhouette=0.2)])[0] == 5
+
+
+@pytest.mark.parametrize("groups", [6, 8, 11])
+def test_round_groups_among_many_inputs_are_counted(groups):
+    random = np.random.default_rng(groups)
+    group = random.choice(groups, 3_000, p=random.dirichlet(np.full(groups, 5.0)))
+    X = random.normal(size=(3_000, 64)) + random.normal(size=(groups, 64))[group] * 0.5
+    choice = choose_k(X, kmeans, k_min=4, k_max=12, seed=0)
+    assert choice.k == groups
+    own = np.array([X[group == one].mean(axis=0) for one in range(groups)])
+    apart = np.linalg.norm(own[:, None] - choice.centers, axis=2)
+    assert len(set(apart.argmin(axis=1))) == groups, "one centroid for each group"
 
 
 def test_crumbs_and_two_giants_are_passed_over_while_others_remain():
