@@ -199,6 +199,11 @@ def bind(tree: exp.Query, tables: Mapping[str, str], functions: Mapping[str, str
     return bound
 
 
+def lists_rows(tree: exp.Expr) -> bool:
+    """Return whether rows are written out in the text itself, by VALUES."""
+    return tree.find(exp.Values) is not None
+
+
 def output_columns(tree: exp.Expr) -> list[exp.Expr]:
     """Return the select list of a query; of the first branch, for a set operation."""
     while isinstance(tree, exp.SetOperation | exp.Subquery):

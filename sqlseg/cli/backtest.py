@@ -109,6 +109,8 @@ def _print_result(found: workflow.Backtest, *, markdown: bool) -> None:
             ["segmentation", "cause", "moves"],
             [(one.segmentation, one.cause, one.user_count) for one in found.causes],
         )
+    for note in found.notes:
+        stdout().print(f"\n{note}", markup=False, soft_wrap=True)
 
 
 def _number(measure: str, value: float | None) -> str:

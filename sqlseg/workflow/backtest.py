@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.project import open_project
 from sqlseg.workflow.refresh import UnknownSegmentation
-from sqlseg.workflow.replaying import Replay, replay, without_labels
+from sqlseg.workflow.replaying import Replay, TooFewLabels, notes_on_labels, replay, replayable
 from sqlseg.workflow.segmenting import labels_of_a_fresh_fit
 
 Groups = NDArray[np.object_]
@@ -105,6 +105,7 @@ class Backtest:
     horizon_days: int
     rows: tuple[Worth, ...]
     causes: tuple[CauseOfMoves, ...]
+    notes: tuple[str, ...] = ()
 
     def means(self) -> list[dict[str, Any]]:
         """Return one row a division: the mean of each measure over the days on which it is known."""
@@ -129,14 +130,14 @@ def backtest(directory: Path, options: BacktestOptions, clock: Clock, narrator: 
     check_lock(project)
     check_shop_sql(project.settings)
     every = list(project.settings.segmentations)
-    names = list(without_labels(project.settings.segmentations))
+    names = list(replayable(project.settings.segmentations))
     if not every:
         raise NothingToReplay("sqlseg.toml has no [segmentations.<name>] to replay.", hint="Declare one there first.")
     if not names or (options.segmentation in every and options.segmentation not in names):
         raise NothingToReplay(
-            f"{options.segmentation or ', '.join(every)} cannot be replayed: its labels are those of today, and "
-            "would tell the past what came later; so are pins.",
-            hint="How far a supervised segmentation can be trusted is in segments.metric, on users held out.",
+            f"{options.segmentation or ', '.join(every)} cannot be replayed: without a time, labels are those of "
+            "today, and would tell the past what came later; so are pins.",
+            hint="Let the SQL of labels also return labelled_at, when each label was given.",
         )
     if options.segmentation is not None:
         if options.segmentation not in names:
@@ -147,7 +148,9 @@ def backtest(directory: Path, options: BacktestOptions, clock: Clock, narrator: 
             history = stack.enter_context(replay(project, clock))
         dates = replay_dates(history.first_event, history.newest_event, project.settings.project.timezone, options)
         with narrator.step(f"Replaying {len(dates)} days"):
-            return _replayed(history, dates, names, options, narrator)
+            found = _replayed(history, dates, names, options, narrator)
+    asked = {name: one for name, one in project.settings.segmentations.items() if options.segmentation in (None, name)}
+    return replace(found, notes=notes_on_labels(asked))
 
 
 def replay_dates(
@@ -227,7 +230,12 @@ def _replayed(
     days = [warm_up, *dates] if history.events_before(warm_up) else list(dates)
     for done, as_of in enumerate(days):
         narrator.progress(done, len(days))
-        outcome = history.refresh(as_of, options.segmentation)
+        try:
+            outcome = history.refresh(as_of, options.segmentation)
+        except TooFewLabels:
+            if as_of in dates:
+                raise
+            continue  # a first day without a window before it has no AUC
         found = _outcomes(history.engine, as_of, horizon)
         done_for = {plan.name: (plan.action, "; ".join(plan.reasons)) for plan in outcome.plan.segmentations}
         today: dict[str, Groups] = {name: _segments(history.engine, name) for name in names}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -120,6 +121,8 @@ class Project:
     sentiment: Sentiment | None = None
     pins: Mapping[str, PinnedUsers] = field(default_factory=lambda: MappingProxyType({}))
     """By segmentation; read from the shop's SQL when a refresh begins."""
+    labels_before: datetime | None = None
+    """Labels given later are not known yet: so while history is replayed, which also knows none without a time."""
 
     @property
     def directory(self) -> Path:

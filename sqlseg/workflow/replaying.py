@@ -12,19 +12,32 @@ from tempfile import TemporaryDirectory
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import prepare_warehouse
+from sqlseg.errors import SqlsegError
 from sqlseg.events.staging import drop_staged, keep_attributes, stage_events
 from sqlseg.resources import sql_text
-from sqlseg.settings import ClusterSegmentation, Segmentation, SupervisedSegmentation
+from sqlseg.segments.supervised import UnusableLabels
+from sqlseg.settings import ClusterSegmentation, InvalidSettings, Segmentation, SupervisedSegmentation
 from sqlseg.workflow.confinement import confine_to_project
 from sqlseg.workflow.erasure_list import erased_users
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.refresh import refresh_within
+from sqlseg.workflow.supervising import labels_of_the_day, tell_when
 from sqlseg.workflow.warehouse import attach_project_sources
 
 _REPLAYED = "_replayed"
 """What the temporary database is called; no source can be."""
+
+
+class TooFewLabels(SqlsegError):
+    """On a day of the past, too few labels were known to learn from."""
+
+    def __init__(self, as_of: datetime, why: UnusableLabels) -> None:
+        super().__init__(
+            f"As of {as_of:%Y-%m-%d}, too few labels were known: {why.message}.",
+            hint="Begin later with --from, or name another segmentation with --segmentation.",
+        )
 
 
 @dataclass(frozen=True)
@@ -51,17 +64,44 @@ class Replay:
         )
         then = Clock(now=lambda: as_of, seconds=self.clock.seconds)
         options = Options(as_of=as_of.replace(tzinfo=UTC).isoformat(), segmentation=segmentation)
-        return refresh_within(self.engine, self.project, options, then, Silence())
+        project = replace(self.project, labels_before=as_of)
+        try:
+            return refresh_within(self.engine, project, options, then, Silence())
+        except InvalidSettings as error:
+            if isinstance(error.__cause__, UnusableLabels):
+                raise TooFewLabels(as_of, error.__cause__) from error
+            raise
 
 
-def without_labels(segmentations: Mapping[str, Segmentation]) -> dict[str, Segmentation]:
-    """Return the segmentations that can be replayed: labels and pins have no history, and would tell the future."""
-    return {
-        name: one
-        for name, one in segmentations.items()
-        if not isinstance(one, SupervisedSegmentation)
-        and not (isinstance(one, ClusterSegmentation) and one.pins is not None)
-    }
+def replayable(segmentations: Mapping[str, Segmentation]) -> dict[str, Segmentation]:
+    """Return the segmentations that can be replayed: pins, and labels without a time, would tell the future."""
+
+    def known(one: Segmentation) -> bool:
+        if isinstance(one, SupervisedSegmentation):
+            return labels_of_the_day(one.labels) or tell_when(one.labels)
+        return not (isinstance(one, ClusterSegmentation) and one.pins is not None)
+
+    return {name: one for name, one in segmentations.items() if known(one)}
+
+
+def notes_on_labels(segmentations: Mapping[str, Segmentation]) -> tuple[str, ...]:
+    """Return a sentence for each segmentation with labels or pins: which of them a past day knows."""
+    notes = []
+    for name, one in segmentations.items():
+        if isinstance(one, ClusterSegmentation) and one.pins is not None:
+            notes.append(f"{name} is left out: its pins are those of today, and would tell the past what came later.")
+        if not isinstance(one, SupervisedSegmentation):
+            continue
+        if labels_of_the_day(one.labels):
+            notes.append(f"{name}: its labels are worked out from the features of each day.")
+        elif tell_when(one.labels):
+            notes.append(f"{name}: each day knows the labels with a labelled_at before it, and no others.")
+        else:
+            notes.append(
+                f"{name} is left out: {one.labels.name} returns no labelled_at, so its labels are those of today, and "
+                "would tell the past what came later."
+            )
+    return tuple(notes)
 
 
 @contextmanager
@@ -83,7 +123,7 @@ def replay(project: Project, clock: Clock) -> Iterator[Replay]:
         )
         nothing_more = settings.features.model_copy(update={"publish": ()})
         sections = {"events": events, "sources": {}, "features": nothing_more}
-        replayed = without_labels(settings.segmentations)
+        replayed = replayable(settings.segmentations)
         moved = settings.moved_to(directory, {**sections, "segmentations": replayed})
         warehouse = settings.warehouse
         with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit) as engine:

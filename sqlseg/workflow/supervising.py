@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block
@@ -26,19 +28,38 @@ from sqlseg.workflow.segmenting import Placed, RuleFailed, check_spelling, rule_
 LABELS_CHANGED = "the labels have changed"
 
 
+def labels_of_the_day(path: Path) -> bool:
+    """Return whether labels are worked out from feature views alone, and so are those of the day that is computed."""
+    tree = sqltext.parse_select(path.read_text(encoding="utf-8"), path)
+    read = [sqltext.table_name(table) for table in sqltext.base_tables(tree)]
+    views = [table for table in read if table.startswith("features.")]
+    others = [table for table in read if not table.startswith(("features.", "stats.")) and table != "holidays"]
+    return bool(views) and not others and not sqltext.lists_rows(tree)
+
+
+def tell_when(path: Path) -> bool:
+    """Return whether the SQL of labels returns labelled_at; where it has a star, it may."""
+    names = sqltext.output_names(sqltext.parse_select(path.read_text(encoding="utf-8"), path))
+    return "*" in names or "labelled_at" in [name.lower() for name in names]
+
+
 def read_labels(
     engine: Engine, project: Project, segmentation: SupervisedSegmentation, users: NDArray[Any]
 ) -> tuple[Labels, tuple[str, ...]]:
     """Return the labels of these users and notes, from the SQL of labels over this refresh's features.
 
+    While history is replayed, only those that were known by then.
     Raises RuleFailed.
     """
     path = segmentation.labels
     label_of: dict[str, str] = {}
     when_of: dict[str, float | None] = {}
+    before = None
+    if project.labels_before is not None and not labels_of_the_day(path):
+        before = project.labels_before.replace(tzinfo=UTC).timestamp()
     rows = rule_rows(engine, project, path, path.read_text(encoding="utf-8"), labelled_at=True)
     for user, label, when in rows:
-        if label is None:
+        if label is None or (before is not None and (when is None or when >= before)):
             continue
         if user in label_of:
             raise RuleFailed(
