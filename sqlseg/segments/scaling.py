@@ -20,6 +20,7 @@ KNOWN_AT_LEAST = 0.01
 CAP = 3.0
 _ROWS_AT_ONCE = 16_384
 _TINY = 1e-9
+_LARGE = 1e90
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def fit_column(name: str, values: FloatArray) -> ColumnScaling | str:
         log = abs(_skewness(np.log1p(x))) < skew
     if log:
         x = np.log1p(x)
-    return ColumnScaling(name, median, low, high, log, float(x.mean()), float(x.std()))
+    near, unit = _within_reach(x)
+    return ColumnScaling(name, median, low, high, log, float(near.mean()) * unit, float(near.std()) * unit)
 
 
 def fit_columns(columns: Mapping[str, FloatArray]) -> list[ColumnScaling | str]:
@@ -90,8 +92,9 @@ def scale_columns(
         np.clip(x, low, high, out=x)
         if logged:
             x[:, logged] = np.log1p(x[:, logged])
-        x -= mean
-        x /= std
+        with np.errstate(over="ignore"):  # a distance that no double holds is capped like any other
+            x -= mean
+            x /= std
         np.clip(x, -CAP, CAP, out=x)
         x *= scale
         out[start : start + _ROWS_AT_ONCE] = x
@@ -99,10 +102,21 @@ def scale_columns(
 
 def is_constant(x: FloatArray) -> bool:
     """Return whether all these values are the same, but for what doubles cannot tell apart."""
-    return bool(x.max() - x.min() <= _TINY * max(1.0, abs(float(x.mean()))))
+    near, unit = _within_reach(x)
+    return bool(near.max() - near.min() <= _TINY * max(1.0 / unit, abs(float(near.mean()))))
+
+
+def _within_reach(x: FloatArray) -> tuple[FloatArray, float]:
+    """Return values whose cubes doubles can add up, and what they must be multiplied by: a power of two, mostly 1."""
+    largest = float(np.abs(x).max())
+    if largest <= _LARGE:
+        return x, 1.0
+    unit = float(2.0 ** np.floor(np.log2(largest)))
+    return x / unit, unit
 
 
 def _skewness(x: FloatArray) -> float:
+    x, _ = _within_reach(x)
     centered = x - x.mean()
     std = float(np.sqrt(np.mean(centered**2)))
     return 0.0 if std == 0 else float(np.mean(centered * centered * centered)) / std**3
