@@ -9,7 +9,8 @@ of Ben-Hur et al. 2002 and Lange et al. 2004, recorded beside it), which falls t
 
 1. Numbers are left out that make a segment of under 1% of users, and those that put over 80% into the two largest,
    while others remain.
-2. Of those whose worst segment recurs at 0.75 or more, the largest is taken: it says the most and can be relied on.
+2. Of those whose worst segment recurs at 0.75 or more, one standard error taken off since the luckiest of many would
+   win, the largest is taken: it says the most and can be relied on.
    Its silhouette must be four fifths of the best among them: a group that is longer one way than others is halved
    across, again and again in the same place (Ben-David, von Luxburg & Pal 2006), but its halves do not stand apart.
 3. Where none does, users form a continuum rather than groups. Then the largest is taken that is within one standard
@@ -156,7 +157,7 @@ def choose(
     if criterion != "recurrence" and (measured := [t for t in usable if getattr(t, criterion) is not None]):
         return _by_criterion(measured, previous_k, criterion)
     top = max(usable, key=lambda t: (t.recurrence, -t.k))
-    stable = _apart([t for t in usable if t.recurrence >= RECURS_AT])
+    stable = _apart([t for t in usable if t.recurrence - t.recurrence_error >= RECURS_AT])
     as_good = stable or [t for t in usable if t.recurrence >= top.recurrence - top.recurrence_error]
     best = next((t for t in as_good if t.k == previous_k), max(as_good, key=lambda t: t.k))
     segments = f"{best.k} segments" + (", as before" if best.k == previous_k else "")
@@ -167,7 +168,7 @@ def choose(
         )
     return best.k, (
         f"{segments}: users form a continuum rather than separate groups (recurrence of the worst "
-        f"segment {best.recurrence:.2f}, under {RECURS_AT} for every number tried), so the borders are a convention."
+        f"segment {best.recurrence:.2f}, not surely {RECURS_AT} for any number tried), so the borders are a convention."
     )
 
 

@@ -69,6 +69,11 @@ def test_halves_of_a_group_that_recur_but_do_not_stand_apart_are_passed_over():
     assert choose(halves, previous_k=5)[0] == 4, "not even where it was the number before"
 
 
+def test_a_number_that_may_recur_by_luck_is_passed_over():
+    assert choose([trial(4, 0.9), trial(5, 0.77, error=0.06)])[0] == 4
+    assert choose([trial(4, 0.9), trial(5, 0.77, error=0.01)])[0] == 5
+
+
 def test_what_does_not_recur_sets_no_mark_for_standing_apart():
     assert choose([trial(4, 0.6, silhouette=0.9), trial(5, 0.9, silhouette=0.2)])[0] == 5
 
