@@ -125,7 +125,7 @@ def test_what_cannot_be_a_name(shop):
     for segment, text, fragment in [
         ("groups-9", "Best", "Segments in use: groups-1"),
         (one, other.upper(), f"{two} is called"),
-        (one, "x" * 201, "at most 200 characters"),
+        (one, "x" * 201, "at most 200 printable characters"),
         (one, "two\nlines", "one line"),
     ]:
         ran = shop.sqlseg("segments", "rename", segment, text)
