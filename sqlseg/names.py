@@ -21,6 +21,9 @@ class Relation:
         return f"{self.schema}.{self.name}"
 
 
+REASON: Final = Relation("segments", "reason")
+"""The one that is a view, also in the published file."""
+
 # What a refresh leaves in both files; views over features and statistics come beside them.
 PUBLISHED_TABLES: Final = (
     Relation("segments", "segmentation"),
@@ -31,7 +34,8 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "lineage"),
     Relation("segments", "daily"),
     Relation("segments", "profile"),
-    Relation("segments", "reason"),
+    Relation("segments", "user_reason"),
+    REASON,
     Relation("segments", "content_profile"),
     Relation("segments", "rule"),
     Relation("segments", "pin"),
@@ -61,6 +65,7 @@ WAREHOUSE_TABLES: Final = (
     Relation("sqlseg", "source_partition"),
     Relation("sqlseg", "duplicate_event"),
     Relation("sqlseg", "attribute_memory"),
+    Relation("sqlseg", "published_file"),
 )
 
 

@@ -1,15 +1,11 @@
-create table if not exists segments.reason (
-    user_id      VARCHAR,
-    segmentation VARCHAR,
-    rank         INTEGER,
-    feature      VARCHAR,
-    value        DOUBLE,
-    segment_mean DOUBLE,
-    overall_mean DOUBLE,
-    contribution DOUBLE
-);
+create view if not exists segments.reason as
+select
+    r.user_id, r.segmentation, r.rank, r.feature, r.value, p.mean as segment_mean, p.overall_mean, r.contribution
+from segments.user_reason as r
+left join segments.profile as p
+    on p.segmentation = r.segmentation and p.segment_id = r.segment_id and p.feature = r.feature;
 
-comment on table segments.reason is 'Why a user is in the segment and not in the next one: the inputs that hold the user there most.';
+comment on view segments.reason is 'Why a user is in the segment and not in the next one: the inputs that hold the user there most.';
 comment on column segments.reason.user_id is 'The user.';
 comment on column segments.reason.segmentation is 'The segmentation.';
 comment on column segments.reason.rank is '1 for the input that speaks for the segment most.';

@@ -78,6 +78,7 @@ def plan(
     console.print(f"A refresh would be {outcome.plan.kind}, as of {outcome.plan.as_of} UTC.")
     for line in outcome.plan.news:
         console.print(f"- {printable(line)}", markup=False)
+    console.print(f"- {printable(outcome.plan.scope)}", markup=False)
     print_table(
         None,
         ["segmentation", "what would happen", "because"],
@@ -213,6 +214,7 @@ def _summary(outcome: Outcome) -> dict[str, object]:
         "as_of": plan.as_of,
         "data_through": plan.data_through,
         "news": plan.news,
+        "computed_for_all_because": plan.everyone_because,
         "events": {
             "accepted": plan.staged.accepted,
             "new": plan.changes.events_new,

@@ -71,9 +71,11 @@ def prepare_warehouse(engine: Engine) -> None:
         engine.execute("insert into sqlseg.warehouse values ($format)", {"format": FORMAT})
     elif found > FORMAT:
         raise NewerWarehouse(engine.path, found)
-    there = set(
-        engine.rows("select schema_name, table_name from duckdb_tables() where database_name = current_database()")
-    )
+    tables = "select schema_name, table_name from duckdb_tables() where database_name = current_database()"
+    views = "select schema_name, view_name from duckdb_views() where database_name = current_database()"
+    if ("segments", "reason") in engine.rows(tables):
+        engine.execute(sql_text("migrations/0005_reasons_as_a_view.sql"))
+    there = {*engine.rows(tables), *engine.rows(views)}
     for relation in (*PUBLISHED_TABLES, *WAREHOUSE_TABLES):
         if (relation.schema, relation.name) not in there:
             engine.execute(sql_text(f"tables/{relation}.sql"))

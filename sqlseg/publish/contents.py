@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import comments
-from sqlseg.names import PUBLISHED_TABLES, Relation
+from sqlseg.names import PUBLISHED_TABLES, REASON, Relation
 from sqlseg.publish.snapshot import PublishedRelation
 
 
@@ -23,7 +23,22 @@ def published_relations(engine: Engine, segmentations: Sequence[str]) -> list[Pu
 
 def _as_it_is(engine: Engine, relation: Relation) -> PublishedRelation:
     text, columns = comments(engine, relation.schema, relation.name)
+    if relation == REASON:  # of tables that stand before it, so that it is one there too
+        source = f"({_body(engine, relation)})"
+        return PublishedRelation(relation, source, text, columns, kind="view")
     return PublishedRelation(relation, f"{relation.schema}.{quoted(relation.name)}", text, columns)
+
+
+def _body(engine: Engine, view: Relation) -> str:
+    """Return the SELECT of a view."""
+    sql = str(
+        engine.value(
+            "select sql from duckdb_views() where database_name = current_database() "
+            "and schema_name = $schema and view_name = $name",
+            {"schema": view.schema, "name": view.name},
+        )
+    )
+    return sql.partition(" AS ")[2].rstrip("; \n")
 
 
 def _features(engine: Engine) -> list[PublishedRelation]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from sqlseg.names import Relation
 STORAGE_VERSION = "v1.0.0"
 """DuckDB's oldest stable file format: clients from 0.10.3 on open it."""
 
-_ALIAS = "sqlseg_snapshot"
+ALIAS = "sqlseg_snapshot"
 
 
 class SnapshotDiffers(SqlsegError):
@@ -59,17 +59,28 @@ def _portable(name: str, kind: str) -> str:
     return column
 
 
-def _create(engine: Engine, relation: PublishedRelation) -> int:
-    target = f"{_ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
+def projection(engine: Engine, relation: PublishedRelation) -> str:
+    """Return the columns of a relation's source, each as a type that every supported client reads."""
+    columns = engine.describe(f"select * from {relation.source}")
+    return ", ".join(_portable(name, kind) for name, kind in columns.items())
+
+
+def create(engine: Engine, relation: PublishedRelation, *, replaced: bool = False) -> None:
+    """Make a relation in the file being built, with its comments; `replaced` says that it may be there already."""
+    target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
+    create = "create or replace" if replaced else "create"
     columns = engine.describe(f"select * from {relation.source}")
     if relation.kind == "view":
-        engine.execute(f"create view {target} as select * from {relation.source}")
+        engine.execute(f"{create} view {target} as select * from {relation.source}")
     else:
-        projection = ", ".join(_portable(name, kind) for name, kind in columns.items())
-        engine.execute(f"create table {target} as select {projection} from {relation.source}")
+        engine.execute(f"{create} table {target} as select {projection(engine, relation)} from {relation.source}")
     known = {name: text for name, text in relation.column_comments.items() if name in columns}
     comment_on(engine, relation.kind, target, relation.comment, known)
-    return int(engine.value(f"select count(*) from {target}"))
+
+
+def _create_and_count(engine: Engine, relation: PublishedRelation) -> int:
+    create(engine, relation)
+    return int(engine.value(f"select count(*) from {ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"))
 
 
 def _remove(path: Path) -> None:
@@ -82,8 +93,15 @@ def building_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.building")
 
 
-def publish_snapshot(engine: Engine, path: Path, relations: Sequence[PublishedRelation]) -> int:
+def publish_snapshot(
+    engine: Engine,
+    path: Path,
+    relations: Sequence[PublishedRelation],
+    build: Callable[[Path], None] | None = None,
+) -> int:
     """Replace the published file by one that holds exactly `relations`; return its size in bytes.
+
+    `build` makes and verifies the new file in its own way, at the path it is given; by default it is built whole.
 
     Readers that hold the old file keep a whole old snapshot; whoever opens the path next sees the new one.
     A file left by a killed build is never reused. Raises PathNotWritable, DiskFull or SnapshotDiffers; the old
@@ -96,8 +114,10 @@ def publish_snapshot(engine: Engine, path: Path, relations: Sequence[PublishedRe
     except OSError as error:
         raise PathNotWritable(str(path), str(error)) from error
     try:
-        rows = _build(engine, building, relations)
-        _verify(building, rows)
+        if build is None:
+            _verify(building, _build(engine, building, relations))
+        else:
+            build(building)
         _swap(building, path)
     except OSError as error:
         raise PathNotWritable(str(path), str(error)) from error
@@ -108,14 +128,14 @@ def publish_snapshot(engine: Engine, path: Path, relations: Sequence[PublishedRe
 
 
 def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation]) -> dict[Relation, int]:
-    engine.attach(building, _ALIAS, read_only=False, storage_version=STORAGE_VERSION)
+    engine.attach(building, ALIAS, read_only=False, storage_version=STORAGE_VERSION)
     try:
         with engine.transaction():
             for schema in sorted({relation.target.schema for relation in relations}):
-                engine.execute(f"create schema {_ALIAS}.{schema}")
-            return {relation.target: _create(engine, relation) for relation in relations}
+                engine.execute(f"create schema {ALIAS}.{schema}")
+            return {relation.target: _create_and_count(engine, relation) for relation in relations}
     finally:
-        engine.detach(_ALIAS)
+        engine.detach(ALIAS)
 
 
 def _verify(building: Path, rows: Mapping[Relation, int]) -> None:

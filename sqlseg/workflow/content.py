@@ -1,6 +1,6 @@
 """Computes what users buy, reads it into arrays, and says what each segment buys more of than others."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +20,7 @@ from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.supervised import SupervisedModel
 from sqlseg.settings import EncoderSettings, FittedSegmentation, InvalidSettings, setting_problem
 from sqlseg.workflow.images import embed_images, forget_images, image_problems
-from sqlseg.workflow.materialise import Moment, ViewFailed
+from sqlseg.workflow.materialise import Moment, ViewFailed, replace_touched
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.texts import embed_texts, forget_texts
 
@@ -78,13 +78,14 @@ def vocabulary(model: ClusterModel | SupervisedModel | None, most: int = 0) -> V
 
 def compute_content(engine: Engine, view: View, moment: Moment) -> None:
     """Replace the rows of a content view. Raises ViewFailed."""
-    of = view.grain[1]
+    of, table = view.grain[1], f"sqlseg.{view.table}"
+    own = bound_sql(view, moment.as_of, moment.local_as_of, moment.source, pretty=False)
+    select = f"select user_id, {of}::varchar as {of}, weight from ({own}) where {of} is not null"
     try:
-        engine.execute(
-            f"create or replace table sqlseg.{view.table} as select user_id, {of}::varchar as {of}, weight "
-            f"from ({bound_sql(view, moment.as_of, moment.local_as_of, moment.source, pretty=False)}) "
-            f"where {of} is not null"
-        )
+        if moment.of_everyone:
+            engine.execute(f"create or replace table {table} as {select}")
+        else:
+            replace_touched(engine, table, f"({select})")
     except QueryFailed as error:
         raise ViewFailed(view, error) from error
 
@@ -93,12 +94,12 @@ def compute_contents(
     engine: Engine,
     project: Project,
     views: Sequence[View],
-    moment: Moment,
+    moment_of: Callable[[View], Moment],
     how: Embedding,
     *,
     latest: bool,
 ) -> Embedded:
-    """Compute content views as of a moment, and embed their texts and images.
+    """Compute content views, each as of its moment, and embed their texts and images.
 
     What is known of texts and images that are gone is forgotten where this is the `latest` moment. Raises ViewFailed,
     NoImages, and what starting an encoder raises.
@@ -108,7 +109,7 @@ def compute_contents(
         needed = _ITEM_COLUMNS.get(view.ref)
         if needed is not None and needed not in engine.columns("sqlseg", "items"):
             raise next(_problems(project, view))
-        compute_content(engine, view, moment)
+        compute_content(engine, view, moment_of(view))
     of_texts = [view for view in views if view.holds_texts]
     of_images = [view for view in views if view.holds_images]
     provider: str | None = None

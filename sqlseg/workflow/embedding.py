@@ -13,7 +13,7 @@ from sqlseg.workflow.work import Work
 def embed_users(
     work: Work, encoder: Encoder, moment: Moment, *, everyone: bool, meanwhile: Callable[[], None] | None = None
 ) -> None:
-    """Embed the users of the population whose tokens have changed, as of a moment.
+    """Embed those of the moment's users whose tokens have changed, as of a moment.
 
     Without `everyone` the moment's events are those of a few users, and embeddings of the others stay. `meanwhile` is
     other work for the database, for which there is time while the last users are being encoded.
@@ -24,12 +24,17 @@ def embed_users(
         work.engine,
         encoder,
         f"({bound_sql(sequence, moment.as_of, moment.local_as_of, moment.source, pretty=False)})",
-        "sqlseg.population",
+        moment.users,
         everyone=everyone,
         embedded_at=work.run.started_at,
         device="cuda" if work.require_gpu else settings.device,
         threads=work.threads,
         meanwhile=meanwhile,
     )
+    if not moment.of_everyone:
+        work.engine.execute(
+            f'delete from embeddings."{encoder.table}" where user_id in (select user_id from touched_users) '
+            f"and user_id not in (select user_id from {moment.users})"
+        )
     if result.users_embedded:
         work.provider = result.provider

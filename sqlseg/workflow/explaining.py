@@ -15,8 +15,9 @@ from sqlseg.workflow.segmenting import Placed
 
 
 def record_reasons(engine: Engine, name: str, placed: Placed, users: NDArray[Any]) -> None:
-    """Replace the reasons of one segmentation; a rule needs none. Its profile must have been written."""
-    engine.execute("delete from segments.reason where segmentation = $name", {"name": name})
+    """Replace the reasons of those users of one segmentation who were looked at; a rule needs none."""
+    some = "" if placed.changed is None else " and user_id in (select user_id from touched_users)"
+    engine.execute(f"delete from segments.user_reason where segmentation = $name{some}", {"name": name})
     reasons = placed.reasons
     if reasons is None or not reasons.user.size:
         return

@@ -25,7 +25,7 @@ from sqlseg.workflow.as_of import days_before, local, local_days_between
 from sqlseg.workflow.definition import forecast_definition
 from sqlseg.workflow.embedding import embed_users
 from sqlseg.workflow.inputs import encoder_block, read_users, view_block
-from sqlseg.workflow.materialise import Moment, compute_features, compute_statistics, keep_population
+from sqlseg.workflow.materialise import Moment, compute_features, compute_statistics, keep_population, replace_touched
 from sqlseg.workflow.project import Forecast
 from sqlseg.workflow.state import ForecastInUse, next_forecast_version
 from sqlseg.workflow.work import Work
@@ -137,13 +137,15 @@ def _events_of_drawn(work: Work) -> str:
 
 
 def known_of_users(engine: Engine, forecast: Forecast, moment: Moment) -> tuple[Block, ...]:
-    """Return what heads know of each user of the population: features, embedding, and what the encoder foretells."""
-    embedding = encoder_block(engine, forecast.encoder)
-    blocks = [*(view_block(engine, view) for view in forecast.views), embedding]
+    """Return what heads know of each of the moment's users: features, embedding, and what the encoder foretells."""
+    embedding = encoder_block(engine, forecast.encoder, moment.users)
+    blocks = [*(view_block(engine, view, moment.users) for view in forecast.views), embedding]
     if forecast.encoder.manifest.forecasts is not None:
+        engine.create_temp_view("aging_users", f"select user_id from {moment.users}")
         table = engine.table(
             sql_text("steps/forecast/ages.sql"), {"as_of": moment.as_of, "event_types": list(KNOWN_EVENT_TYPES)}
         )
+        engine.execute("drop view aging_users")
         ages = np.asarray(table["age"].to_numpy(), dtype=np.float64)
         blocks.append(foretold_block(forecast, embedding.values, ages))
     return tuple(blocks)
@@ -159,8 +161,8 @@ def foretold_block(forecast: Forecast, embeddings: FloatArray, ages: FloatArray)
 
 
 def compute_forecasts(work: Work, moment: Moment) -> None:
-    """Replace the forecasts of every user of the population, from what was computed of them as of the moment."""
-    users = read_users(work.engine)
+    """Replace the forecasts of the moment's users, from what was computed of them as of it."""
+    users = read_users(work.engine, moment.users)
     for forecast in work.project.forecasts:
         model = work.forecasts[forecast.ref].model
         values = model.forecasts(known_of_users(work.engine, forecast, moment))
@@ -171,10 +173,11 @@ def compute_forecasts(work: Work, moment: Moment) -> None:
             }
         )
         with work.engine.registered("forecast_rows", rows):
-            table = quoted(f"feature_{forecast.relation}")
-            work.engine.execute(
-                f"create or replace table sqlseg.{table} as select * from forecast_rows order by user_id"
-            )
+            table = f"sqlseg.{quoted(f'feature_{forecast.relation}')}"
+            if moment.of_everyone:
+                work.engine.execute(f"create or replace table {table} as select * from forecast_rows order by user_id")
+            else:
+                replace_touched(work.engine, table, "forecast_rows")
 
 
 def _record(

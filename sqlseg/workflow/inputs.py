@@ -18,6 +18,7 @@ from sqlseg.segments.blocks import Block, FloatArray, embedding_block, feature_b
 from sqlseg.settings import FittedSegmentation
 from sqlseg.workflow.content import Vocabulary, read_content
 from sqlseg.workflow.images import read_images
+from sqlseg.workflow.materialise import POPULATION
 from sqlseg.workflow.project import Forecast, Project
 from sqlseg.workflow.texts import read_texts
 
@@ -46,9 +47,9 @@ class Readable:
     titles: dict[str, str]
 
 
-def read_users(engine: Engine) -> NDArray[Any]:
-    """Return the ids of all users, in the order of every array read here."""
-    table = engine.table("select user_id from sqlseg.population order by user_id")
+def read_users(engine: Engine, users: str = POPULATION) -> NDArray[Any]:
+    """Return the ids of all users, or of those of another relation, in the order of every array read here."""
+    table = engine.table(f"select user_id from {users} order by user_id")
     return np.asarray(table["user_id"].to_numpy(), dtype=object)
 
 
@@ -60,22 +61,27 @@ def numeric_columns(engine: Engine, table: str) -> list[str]:
     ]
 
 
-def _read_texts(engine: Engine, view: View) -> dict[str, NDArray[Any]]:
+def _among(users: str) -> str:
+    """Return the condition for rows of some users; a computed view has one row for each user of the population."""
+    return "" if users == POPULATION else f" where user_id in (select user_id from {users})"
+
+
+def _read_texts(engine: Engine, view: View, users: str = POPULATION) -> dict[str, NDArray[Any]]:
     """Return the text columns of a computed feature view by `<view>__<column>`; those without a text are None."""
     kinds = engine.columns("sqlseg", view.table)
     columns = [name for name, kind in kinds.items() if name != "user_id" and kind == "VARCHAR"]
     if not columns:
         return {}
     projection = ", ".join(f"nullif({quoted(column)}, '') as {quoted(column)}" for column in columns)
-    table = engine.table(f"select {projection} from sqlseg.{view.table} order by user_id")
+    table = engine.table(f"select {projection} from sqlseg.{view.table}{_among(users)} order by user_id")
     return {f"{view.name}__{column}": np.asarray(table[column].to_pylist(), dtype=object) for column in columns}
 
 
-def _read_columns(engine: Engine, table_name: str, columns: Sequence[str]) -> list[FloatArray]:
+def _read_columns(engine: Engine, table_name: str, columns: Sequence[str], users: str = POPULATION) -> list[FloatArray]:
     if not columns:
         return []
     projection = ", ".join(f"{quoted(column)}::double as {quoted(column)}" for column in columns)
-    table = engine.table(f"select {projection} from sqlseg.{table_name} order by user_id")
+    table = engine.table(f"select {projection} from sqlseg.{table_name}{_among(users)} order by user_id")
     return [table[column].to_numpy().astype(np.float64, copy=False) for column in columns]
 
 
@@ -134,9 +140,9 @@ def read_blocks(
     return tuple(blocks)
 
 
-def view_block(engine: Engine, view: View) -> Block:
-    """Return the numeric columns of a computed feature view, one row a user of the population."""
-    return _feature_block(engine, view.ref, view.name, view.table)
+def view_block(engine: Engine, view: View, users: str = POPULATION) -> Block:
+    """Return the numeric columns of a computed feature view, one row a user."""
+    return _feature_block(engine, view.ref, view.name, view.table, users)
 
 
 def forecast_block(engine: Engine, forecast: Forecast) -> Block:
@@ -144,21 +150,21 @@ def forecast_block(engine: Engine, forecast: Forecast) -> Block:
     return _feature_block(engine, forecast.input, forecast.name, f"feature_{forecast.relation}")
 
 
-def _feature_block(engine: Engine, block: str, name: str, table: str) -> Block:
+def _feature_block(engine: Engine, block: str, name: str, table: str, users: str = POPULATION) -> Block:
     columns = numeric_columns(engine, table)
-    values = _read_columns(engine, table, columns)
-    matrix = np.column_stack(values) if values else np.empty((len(read_users(engine)), 0))
+    values = _read_columns(engine, table, columns, users)
+    matrix = np.column_stack(values) if values else np.empty((len(read_users(engine, users)), 0))
     return feature_block(block, [f"{name}__{column}" for column in columns], matrix)
 
 
-def encoder_block(engine: Engine, encoder: Encoder) -> Block:
-    """Return the embeddings of the population; NaN for users without one."""
-    return embedding_block(f"encoder:{encoder.ref}", _read_embeddings(engine, encoder))
+def encoder_block(engine: Engine, encoder: Encoder, users: str = POPULATION) -> Block:
+    """Return the embeddings of users; NaN for those without one."""
+    return embedding_block(f"encoder:{encoder.ref}", _read_embeddings(engine, encoder, users))
 
 
-def _read_embeddings(engine: Engine, encoder: Encoder) -> FloatArray:
+def _read_embeddings(engine: Engine, encoder: Encoder, users: str) -> FloatArray:
     table = engine.table(
-        f"select e.embedding from sqlseg.population as p left join embeddings.{encoder.table} as e using (user_id) "
+        f"select e.embedding from {users} as p left join embeddings.{encoder.table} as e using (user_id) "
         "order by p.user_id"
     )
     column: pa.FixedSizeListArray = table["embedding"].combine_chunks()

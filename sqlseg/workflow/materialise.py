@@ -43,27 +43,41 @@ def _rest(error: SqlsegError) -> str | None:
     return "\n".join(line for line in error.message.splitlines()[1:] if line.strip()) or error.hint
 
 
+POPULATION = "sqlseg.population"
+
+
 @dataclass(frozen=True)
 class Moment:
-    """As of when to compute, and from which events.
+    """As of when to compute, from which events, and for whom.
 
     `as_of` is UTC, `local_as_of` the same on the shop's clock; both without zone. `events` is SQL for the relation
     to read them from. `statistics` names other tables than the public ones for shop-wide views, by their relation.
+    `users` is the relation of the users to compute: where it is not the population, the others keep their rows, and
+    whoever of touched_users is not in it loses them.
     """
 
     as_of: datetime
     local_as_of: datetime
     events: str = "sqlseg.events"
     statistics: Mapping[str, str] | None = None
+    users: str = POPULATION
+
+    @property
+    def of_everyone(self) -> bool:
+        """Whether the rows of all users of the population are computed, rather than those of touched users."""
+        return self.users == POPULATION
 
     @property
     def source(self) -> Source:
         """The relations that views are bound to while they are computed."""
-        return Source(events=self.events, features=MATERIALIZED.features, views=self.statistics)
+        return Source(events=self.events, features=MATERIALIZED.features, views=self.statistics, population=self.users)
 
 
 def keep_population(engine: Engine, moment: Moment) -> int:
-    """Replace `sqlseg.population` by the users with an event before as_of; return how many."""
+    """Replace `sqlseg.population` by the users with an event before as_of; return how many.
+
+    Feature tables are written in the order of users, which helps whoever reads them by it; nothing depends on that.
+    """
     engine.execute(
         f"create or replace table sqlseg.population as select distinct user_id from {moment.events} "
         "where event_time < $as_of order by user_id",
@@ -95,18 +109,32 @@ def compute_statistics(engine: Engine, view: View, moment: Moment, into: str | N
 
 
 def compute_features(engine: Engine, view: View, moment: Moment, users: int) -> None:
-    """Replace the rows of a feature view, one for every user.
+    """Replace the rows of a feature view: one for each of the moment's users, of whom there are so many.
 
     Raises ViewFailed, TwoRowsForAUser or InfiniteFeature.
     """
     table = f"sqlseg.{view.table}"
+    select = every_user_sql(view, moment.as_of, moment.local_as_of, moment.source, pretty=False)
     try:
-        engine.execute(
-            f"create or replace table {table} as "
-            f"{every_user_sql(view, moment.as_of, moment.local_as_of, moment.source, pretty=False)} order by user_id"
-        )
+        if moment.of_everyone:
+            engine.execute(f"create or replace table {table} as {select} order by user_id")
+            _check_features(engine, view, table, users)
+            return
+        engine.execute(f"create or replace temp table fresh_rows as {select}")
     except QueryFailed as error:
         raise ViewFailed(view, error) from error
+    _check_features(engine, view, "fresh_rows", users)
+    replace_touched(engine, table, "fresh_rows")
+    engine.execute("drop table fresh_rows")
+
+
+def replace_touched(engine: Engine, table: str, fresh: str) -> None:
+    """Replace the rows of the touched users by fresh ones, in a table that need not be in the order of users."""
+    engine.execute(f"delete from {table} where user_id in (select user_id from touched_users)")
+    engine.execute(f"insert into {table} select * from {fresh} order by user_id")
+
+
+def _check_features(engine: Engine, view: View, table: str, users: int) -> None:
     if engine.value(f"select count(*) from {table}") != users:
         repeated = engine.rows(
             f"select user_id, count(*) from {table} group by user_id having count(*) > 1 order by 2 desc, 1"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlseg.names import Relation
 from sqlseg.segments.refit import Evidence
 from sqlseg.workflow.plan import Plan, Refit
 
@@ -33,7 +34,10 @@ class Move:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a refresh did, or a plan found that it would do."""
+    """What a refresh did, or a plan found that it would do.
+
+    `by_user` are the published tables in which only rows of touched users are other than before.
+    """
 
     run_id: str
     plan: Plan
@@ -45,5 +49,6 @@ class Outcome:
     published: Path | None
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
+    by_user: tuple[Relation, ...] = ()
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     """What was measured of users against the model that placed them, by segmentation; nothing where one was fitted."""

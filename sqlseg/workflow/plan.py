@@ -51,6 +51,8 @@ class Plan:
 
     `renewed_models` are the forecasts and moods whose models are fitted, with the reason; `forecasts_there` (by ref)
     and `sentiment_there` are the models that there are.
+    `everyone_because` says why features and embeddings of all users are computed anew; None where those of the
+    touched users are, and of the others only what as_of moves.
     `look_back` says that moves may have other causes than behaviour, so users are also placed as of the last run.
     Instants are UTC without zone.
     """
@@ -70,6 +72,14 @@ class Plan:
     renewed_models: Mapping[str, str]
     forecasts_there: Mapping[str, ForecastInUse]
     sentiment_there: SentimentInUse | None
+    everyone_because: str | None
+
+    @property
+    def scope(self) -> str:
+        """Whose features and embeddings are computed anew, in words."""
+        if self.everyone_because is not None:
+            return f"Features and embeddings of all users are computed anew: {self.everyone_because}."
+        return "Features and embeddings are computed anew where events, attributes or the passing of time change them."
 
     def statistics(self) -> tuple[View, ...]:
         """The shop-wide views among `views`."""
@@ -102,12 +112,16 @@ def make_plan(
     refit: Refit | None = None,
     full: bool = False,
     drifted: Mapping[str, tuple[str, ...]] | None = None,
+    tables_there: frozenset[str] = frozenset(),
+    concerns: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan of a refresh.
 
     `behind` are segmentations that the last refresh left out, `only` restricts this one to one segmentation, `refit`
     overrides the policy of all, `full` does everything anew,
-    `drifted` names segmentations whose users were found to have moved away from their model, with the reasons.
+    `drifted` names segmentations whose users were found to have moved away from their model, with the reasons,
+    `tables_there` are the computed tables in the schema sqlseg, and `concerns` is what changed in the sources besides
+    events and concerns everybody.
     """
     definition = project_definition(project)
     news = _news(source_fingerprint, changes, as_of, definition, last)
@@ -153,7 +167,37 @@ def make_plan(
         forecasts_there=there,
         sentiment_there=sentiment_there,
         look_back=last is not None and others,
+        everyone_because=_everyone_because(last, definition, concerns, renewed, views, tables_there, fits, full),
     )
+
+
+def _everyone_because(
+    last: LastRefresh | None,
+    definition: Definition,
+    concerns: tuple[str, ...],
+    renewed: frozenset[str],
+    views: tuple[View, ...],
+    tables_there: frozenset[str],
+    fits: bool,
+    full: bool,
+) -> str | None:
+    """Return why the rows of all users must be computed anew, None where those of touched users will do."""
+    if last is None:
+        return "this is the first refresh"
+    if full:
+        return "--full asks for it"
+    if changed := changed_parts(last.definition, definition):
+        return f"definitions changed: {'; '.join(changed)}"
+    if concerns:
+        return "; ".join(concerns)
+    if renewed:
+        return f"{', '.join(sorted(renewed))} is computed anew"
+    if fits:
+        return "segments are found anew"
+    missing = sorted(
+        view.ref for view in views if view.kind in ("features", "contents") and view.table not in tables_there
+    )
+    return f"{', '.join(missing)} is not there yet" if missing else None
 
 
 def _news(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
+from sqlseg.publish import patching
 from sqlseg.publish.contents import published_relations
+from sqlseg.publish.patching import NoPatch, Patch, patch_copy
 from sqlseg.publish.snapshot import publish_snapshot
 from sqlseg.workflow.live import live_views
 from sqlseg.workflow.locking import lock_new_versions
@@ -15,6 +17,9 @@ from sqlseg.workflow.outcome import Outcome
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.state import last_refresh, update_run
 
+PATCHED_SHARE = 0.2
+"""Of the users: where more are touched, a new file is written sooner than an old one is patched."""
+
 
 def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopwatch) -> Outcome:
     """Replace the published file, unless nothing is new and it holds the last refresh already."""
@@ -22,12 +27,49 @@ def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopw
     if outcome.plan.kind == "noop" and published_run(path) == _last_run_id(engine):
         return outcome
     with stopwatch.step("publish", "Publishing"):
-        names = list(project.settings.segmentations)
-        publish_snapshot(engine, path, [*published_relations(engine, names), *live_views(engine, names)])
+        _publish(engine, project, outcome, path, stopwatch)
     update_run(engine, outcome.run_id, {"seconds": json.dumps(stopwatch.seconds), "finished_at": stopwatch.clock.now()})
     added = lock_new_versions(project)
     notes = (f"features.lock now holds {', '.join(added)}.",) if added else ()
     return replace(outcome, published=path, seconds=stopwatch.seconds, notes=notes)
+
+
+def _publish(engine: Engine, project: Project, outcome: Outcome, path: Path, stopwatch: Stopwatch) -> None:
+    """Patch a copy of the last published file where little has changed since, else build it whole; then swap."""
+    names = list(project.settings.segmentations)
+    relations = [*published_relations(engine, names), *live_views(engine, names)]
+    patch, whole = _patch(engine, project, outcome, path), True
+    if patch is not None:
+        try:
+            publish_snapshot(engine, path, relations, lambda new: patch_copy(engine, path, new, relations, patch))
+            whole = False
+        except NoPatch as reason:
+            stopwatch.narrator.note(f"The published file is built whole: {reason.message}.")
+    size = publish_snapshot(engine, path, relations) if whole or patch is None else patch.whole_bytes
+    with engine.transaction():
+        engine.execute("delete from sqlseg.published_file")
+        engine.execute(
+            "insert into sqlseg.published_file values ($path, $run_id, $bytes)",
+            {"path": str(path), "run_id": _last_run_id(engine), "bytes": size},
+        )
+
+
+def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Patch | None:
+    """Return how the file can be patched: where it holds the refresh before, and this one has touched few users."""
+    plan = outcome.plan
+    known = engine.row("select run_id, whole_bytes from sqlseg.published_file where path = $path", {"path": str(path)})
+    if plan.kind != "warm" or plan.everyone_because is not None or known is None:
+        return None
+    before = engine.value(
+        "select max(run_id) from segments.run where status = 'done' and kind <> 'noop' and run_id < $run_id",
+        {"run_id": outcome.run_id},
+    )
+    touched = int(engine.value("select count(*) from touched_users"))
+    if known[1] < patching.SMALLEST_BYTES or touched > PATCHED_SHARE * outcome.users_total:
+        return None
+    if known[0] != before or published_run(path) != before:
+        return None
+    return Patch("touched_users", frozenset(outcome.by_user), int(known[1]))
 
 
 def _last_run_id(engine: Engine) -> str | None:

@@ -43,7 +43,7 @@ def record_moves(engine: Engine, run: Run, name: str, placed: Placed, users: NDA
     with engine.registered("assigned_rows", placed.table(users, causes)):
         engine.execute("create temp table assigned as select * from assigned_rows")
     where = {"segmentation": name}
-    engine.execute(sql_text("steps/segments/find_moves.sql"), where)
+    engine.execute(sql_text("steps/segments/find_moves.sql"), {**where, "everyone": placed.changed is None})
     at = {**where, "data_through": run.data_through}
     for query in ("replaced_stays", "remove_empty_stays", "end_stays", "resumed_stays", "resume_stays"):
         engine.execute(sql_text(f"steps/segments/{query}.sql"), at)
@@ -197,7 +197,7 @@ def record_membership(
     version: int,
     rule: str | None,
 ) -> None:
-    """Replace the memberships of one segmentation, and bring its segments up to date."""
+    """Replace the memberships of those users who were looked at, and bring the segments up to date."""
     sizes = placed.sizes()
     revenue = _revenue_shares(engine, placed)
     rows = pa.table(
@@ -227,7 +227,10 @@ def record_membership(
     )
     with engine.registered("segment_rows", rows):
         engine.execute("create or replace temp table segment_names as select * from segment_rows")
-    engine.execute("delete from segments.membership where segmentation = $name", {"name": name})
+    some = "" if placed.changed is None else " and user_id in (select user_id from touched_users)"
+    engine.execute(f"delete from segments.membership where segmentation = $name{some}", {"name": name})
+    if placed.changed is not None:
+        engine.execute(sql_text("steps/segments/update_membership.sql"), {"segmentation": name, "as_of": run.as_of})
     engine.execute(
         sql_text("steps/segments/insert_membership.sql"),
         {"segmentation": name, "as_of": run.as_of, "model_version": version},
@@ -255,7 +258,7 @@ def _rule_of(rule: str, segmentation: str, segment_name: str) -> str | None:
 
 
 def _revenue_shares(engine: Engine, placed: Placed) -> list[float | None]:
-    rows = engine.table("select revenue from user_revenue order by user_id")
+    rows = engine.table("select revenue from sqlseg.user_revenue order by user_id")
     revenue = rows["revenue"].to_numpy()
     total = float(revenue.sum())
     if total <= 0:
@@ -265,7 +268,7 @@ def _revenue_shares(engine: Engine, placed: Placed) -> list[float | None]:
 
 
 def record_daily(engine: Engine, run: Run, name: str) -> None:
-    """Replace the daily activity of one segmentation. Reads the temp tables user_days and first_days."""
+    """Replace the daily activity of one segmentation. Reads sqlseg.user_day and sqlseg.first_day."""
     engine.execute("delete from segments.daily where segmentation = $name", {"name": name})
     engine.execute(sql_text("steps/segments/stays_by_day.sql"), {"segmentation": name, "timezone": run.timezone})
     engine.execute(sql_text("steps/segments/insert_daily.sql"), {"segmentation": name, "as_of": run.as_of})

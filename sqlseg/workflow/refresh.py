@@ -19,9 +19,9 @@ from sqlseg.segments.algorithms import import_ahead
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
+from sqlseg.workflow.computing import compute, count_embedded
 from sqlseg.workflow.confinement import check_shop_sql
 from sqlseg.workflow.erasure_list import erased_users
-from sqlseg.workflow.forecasting import renew_forecasts
 from sqlseg.workflow.images import files_fingerprint
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
@@ -31,7 +31,6 @@ from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.publishing import publish
 from sqlseg.workflow.recording import Run
-from sqlseg.workflow.sentiment import renew_sentiment
 from sqlseg.workflow.state import (
     LastRefresh,
     begin_run,
@@ -44,8 +43,9 @@ from sqlseg.workflow.state import (
     sentiment_in_use,
     update_run,
 )
+from sqlseg.workflow.touched import remember_attributes, touch_changed_attributes
 from sqlseg.workflow.warehouse import open_warehouse, open_without_warehouse
-from sqlseg.workflow.work import Before, Work
+from sqlseg.workflow.work import Work
 
 
 class NoEventsBefore(SqlsegError):
@@ -189,7 +189,9 @@ def _carry_out(
     settings = project.settings.project
     last, models = last_refresh(engine), models_in_use(engine)
     with stopwatch.step("events", "Reading the sources"):
+        attributes = remember_attributes(engine) if last else None
         reading, source_fingerprint = _read(engine, project, run_id, started_at, last, full=options.full)
+        concerns = touch_changed_attributes(engine, attributes) if attributes else ()
         project = with_pins(engine, project)
     staged = reading.staged
     if last is not None and reading.how == "everything":
@@ -229,6 +231,10 @@ def _carry_out(
             refit=options.refit,
             full=options.full,
             drifted=drifted,
+            tables_there=frozenset(
+                row[0] for row in engine.rows("select name from sqlseg.computed_relation where schema_name = 'sqlseg'")
+            ),
+            concerns=concerns,
         )
 
     plan = plan_for({})
@@ -254,13 +260,15 @@ def _carry_out(
     )
     with stopwatch.step("events", "Keeping the events"):
         steps.accept_events(work)
-    before = _compute(work, stopwatch)
+    with stopwatch.step("features", "Computing features and embeddings"):
+        before = compute(work)
     with stopwatch.step("segments", "Placing users in segments"):
         drifted = steps.place_everyone(work)
     if drifted:
         measured = {name: placed.evidence for name, placed in work.placed.items()}
         work.plan = plan_for(drifted)
-        before = _compute(work, stopwatch)
+        with stopwatch.step("features", "Computing features and embeddings"):
+            before = compute(work)
         with stopwatch.step("segments", "Fitting anew what has drifted"):
             steps.place_everyone(work)
         for name in drifted:
@@ -279,7 +287,7 @@ def _carry_out(
             stopwatch.narrator.note(f"{name}: {note}")
     remember_refresh(engine, LastRefresh(run_id, as_of, data_through, source_fingerprint, work.plan.definition))
     moves = _moves(engine, run_id)
-    embedded = steps.count_embedded(work)
+    embedded = count_embedded(work)
     _complete_run(
         engine,
         run,
@@ -309,20 +317,8 @@ def _carry_out(
             for name, placed in work.placed.items()
             if placed.evidence is not None and name not in drifted
         },
+        by_user=steps.changed_by_user(work),
     )
-
-
-def _compute(work: Work, stopwatch: Stopwatch) -> Before:
-    """Compute the inputs as of now, and where moves may have several causes as of the last refresh as well."""
-    before: Before = {}
-    with stopwatch.step("features", "Computing features and embeddings"):
-        steps.renew_statistics(work)
-        renew_forecasts(work)
-        renew_sentiment(work)
-        if work.plan.look_back:
-            before = steps.look_back(work)
-        work.users = steps.compute_inputs(work, work.moment)
-    return before
 
 
 def _tell_of_events(narrator: Narrator, staged: Staged) -> None:

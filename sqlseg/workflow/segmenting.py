@@ -1,7 +1,7 @@
 """Places every user in a segment: by a new model, by the one in use, or by a rule."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from sqlseg.workflow.pins import PINS_CHANGED, pinned_ids, pins_of, positions, r
 from sqlseg.workflow.project import PinnedUsers, Project
 from sqlseg.workflow.segment_ids import ids_by_name, live_segments, segment_ids_ever
 from sqlseg.workflow.side_by_side import beside
+from sqlseg.workflow.standing import Standing
 
 UNASSIGNED = "Unassigned"
 """The segment of users that a rule says nothing about."""
@@ -50,6 +51,8 @@ class Placed:
     `model` is None for rules, `probability` for these and for models without centroids. `evidence` is what speaks
     for another fit, where users were placed by an earlier one; `outdated` says what always does, such as new labels.
     `pinned` numbers the segments that users are pinned to, -1 for those who are free; None where nobody is.
+    `changed` marks the users who were looked at, None where all were: the others stand where they stood, for the same
+    reasons, and `reasons` are of these alone.
     """
 
     segment_ids: tuple[str, ...]
@@ -67,28 +70,30 @@ class Placed:
     probability: NDArray[np.float64] | None = None
     outdated: tuple[str, ...] = ()
     pinned: IntArray | None = None
+    changed: NDArray[np.bool_] | None = None
 
     def sizes(self) -> IntArray:
         """Return the number of users of each segment in use."""
         return np.bincount(self.labels, minlength=len(self.segment_ids)).astype(np.int64)
 
     def table(self, users: NDArray[Any], causes: NDArray[Any]) -> pa.Table:
-        """Return one row a user, as the SQL of this step reads it under the name `assigned`."""
+        """Return one row for each user looked at, as the SQL of this step reads it under the name `assigned`."""
         ids = np.array([*self.segment_ids, None], dtype=object)
-        none = np.isnan(self.distance)
+        rows = slice(None) if self.changed is None else self.changed
+        distance = self.distance[rows]
         return pa.table(
             {
-                "user_id": pa.array(users, pa.string()),
-                "segment_id": pa.array(ids[self.labels], pa.string()),
-                "runner_up_segment_id": pa.array(ids[self.runner_up], pa.string()),
-                "distance": pa.array(self.distance, pa.float64(), mask=none),
-                "confidence": pa.array(self.confidence, pa.float64()),
+                "user_id": pa.array(users[rows], pa.string()),
+                "segment_id": pa.array(ids[self.labels[rows]], pa.string()),
+                "runner_up_segment_id": pa.array(ids[self.runner_up[rows]], pa.string()),
+                "distance": pa.array(distance, pa.float64(), mask=np.isnan(distance)),
+                "confidence": pa.array(self.confidence[rows], pa.float64()),
                 "assignment_probability": (
-                    pa.nulls(len(users), pa.float64())
+                    pa.nulls(len(distance), pa.float64())
                     if self.probability is None
-                    else pa.array(self.probability, pa.float64())
+                    else pa.array(self.probability[rows], pa.float64())
                 ),
-                "cause": pa.array(causes, pa.string()),
+                "cause": pa.array(causes[rows], pa.string()),
             }
         )
 
@@ -169,7 +174,7 @@ def fit_segments(
     return _placed(
         model,
         result.assignment,
-        blocks,
+        user_reasons(model, blocks, result.assignment),
         positions(model, pins),
         metrics={**metrics, **measures_by_number(result.tried), **_bridged(result.bridge_agreement)},
         lineage=matching.lineage,
@@ -212,11 +217,25 @@ def assign_segments(
     limits: DriftLimits,
     age: timedelta,
     pinned: PinnedUsers | None = None,
+    standing: Standing | None = None,
 ) -> Placed:
-    """Place users with the model in use, and measure how far they have moved since it was fitted, `age` ago."""
+    """Place users with the model in use, and measure how far they have moved since it was fitted, `age` ago.
+
+    With `standing` only those users are scored whose inputs may have changed; it goes with no pins.
+    """
     pins, told = pins_of(pinned, users)
     held = positions(model, pins)
-    assignment = model.score(blocks, with_probability=True, pinned=held)
+    changed, reasons = None, None
+    if standing is None:
+        assignment = model.score(blocks, with_probability=True, pinned=held)
+    else:
+        changed = standing.changed
+        rows = np.flatnonzero(changed)
+        some = [block.take(rows) for block in blocks]
+        fresh = model.score(some, with_probability=True)
+        assignment = standing.with_fresh(rows, fresh)
+        reasons = user_reasons(model, some, fresh)
+        reasons = replace(reasons, user=rows[reasons.user])
     metrics = dict(segment_quality(model, blocks, assignment, seed=seed))
     evidence = Evidence(
         model.drift(blocks, limits),
@@ -230,17 +249,24 @@ def assign_segments(
         metrics["far_share"] = evidence.far_share
     outdated = (PINS_CHANGED,) if pins is not None and not set(pins.names) <= set(model.pinned) else ()
     return _placed(
-        model, assignment, blocks, held, metrics=metrics, evidence=evidence, notes=(*told, *outdated), outdated=outdated
+        model,
+        assignment,
+        reasons or user_reasons(model, blocks, assignment),
+        held,
+        metrics=metrics,
+        evidence=evidence,
+        notes=(*told, *outdated),
+        outdated=outdated,
+        changed=changed,
     )
 
 
 def _placed(
-    model: ClusterModel, assignment: Assignment, blocks: Sequence[Block], pinned: IntArray | None, **rest: Any
+    model: ClusterModel, assignment: Assignment, reasons: UserReasons, pinned: IntArray | None, **rest: Any
 ) -> Placed:
     names = {model.segment_ids[place]: name for name, place in model.pinned.items()}
     if model.noise_id is not None:
         names[model.noise_id] = UNLIKE_OTHERS
-    reasons = user_reasons(model, blocks, assignment)
     return Placed(
         model.segment_ids,
         assignment.labels,

@@ -11,7 +11,7 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.sentiment import FittedSentiment, NotLearned, RatedReviews, fit_sentiment
 from sqlseg.settings import FittedSegmentation, InvalidSettings, setting_problem
 from sqlseg.workflow.definition import sentiment_definition
-from sqlseg.workflow.materialise import Moment
+from sqlseg.workflow.materialise import Moment, replace_touched
 from sqlseg.workflow.project import Sentiment
 from sqlseg.workflow.state import SentimentInUse, sentiment_in_use
 from sqlseg.workflow.work import Work
@@ -66,7 +66,7 @@ def renew_sentiment(work: Work) -> None:
 
 
 def compute_sentiment(work: Work, moment: Moment) -> None:
-    """Replace the moods of the reviews of every user of the population, as of the moment."""
+    """Replace the moods of the reviews of the moment's users."""
     sentiment = work.project.sentiment
     if sentiment is None:
         return
@@ -82,13 +82,18 @@ def compute_sentiment(work: Work, moment: Moment) -> None:
         model.chances(texts.slice(start, TEXTS_AT_ONCE).to_pylist()) for start in range(0, len(texts), TEXTS_AT_ONCE)
     ]
     scored = pa.table({"text": texts, "sentiment": pa.array(np.concatenate([np.empty(0), *chances]))})
+    table = f"sqlseg.{quoted(f'feature_{sentiment.relation}')}"
+    engine.create_temp_view("reviewers", f"select user_id from {moment.users}")
     with engine.registered("scored_texts", scored):
+        into = f"table {table}" if moment.of_everyone else "temp table fresh_rows"
         engine.execute(
-            f"create or replace table sqlseg.{quoted(f'feature_{sentiment.relation}')} as "
-            + sql_text("steps/sentiment/users.sql"),
+            f"create or replace {into} as " + sql_text("steps/sentiment/users.sql"),
             {"displeased_below": model.displeased_below},
         )
-    engine.execute("drop table review_events")
+    if not moment.of_everyone:
+        replace_touched(engine, table, "fresh_rows")
+        engine.execute("drop table fresh_rows")
+    engine.execute("drop view reviewers; drop table review_events")
 
 
 def _record(work: Work, sentiment: Sentiment, fitted: FittedSentiment, made: SentimentInUse) -> None:

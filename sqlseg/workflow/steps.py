@@ -8,42 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlseg.engine.duckdb import quoted
+from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.events.reading import record_reading
 from sqlseg.features.holidays import holiday_table
 from sqlseg.features.view import View
 from sqlseg.insight.profile import segment_standing
-from sqlseg.resources import sql_text
+from sqlseg.names import Relation
 from sqlseg.segments.content import VOCABULARY
 from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.refit import reasons_to_refit, told_in_brief
 from sqlseg.segments.supervised import SupervisedModel
 from sqlseg.settings import FittedSegmentation, RulesSegmentation, SupervisedSegmentation
 from sqlseg.workflow import recording
+from sqlseg.workflow.activity import keep_activity
 from sqlseg.workflow.checking import check_features
-from sqlseg.workflow.content import (
-    EVERYTHING,
-    Embedding,
-    compute_contents,
-    missing_content,
-    record_content_profile,
-    vocabulary,
-)
-from sqlseg.workflow.embedding import embed_users
+from sqlseg.workflow.content import missing_content, record_content_profile, vocabulary
 from sqlseg.workflow.explaining import record_reasons, record_rules
 from sqlseg.workflow.forecast_views import create_learned_views
-from sqlseg.workflow.forecasting import compute_forecasts
 from sqlseg.workflow.images import FILES
-from sqlseg.workflow.inputs import Readable, read_blocks, read_readable, read_users
+from sqlseg.workflow.inputs import Readable, read_blocks, read_readable
 from sqlseg.workflow.live import create_live_views, drop_live_view
-from sqlseg.workflow.materialise import (
-    Moment,
-    compute_features,
-    compute_statistics,
-    create_public_view,
-    keep_population,
-)
-from sqlseg.workflow.old_definition import placed_by_old_definition
+from sqlseg.workflow.materialise import create_public_view
 from sqlseg.workflow.pins import record_pins
 from sqlseg.workflow.plan import Plan, SegmentationPlan
 from sqlseg.workflow.segmenting import (
@@ -56,11 +41,11 @@ from sqlseg.workflow.segmenting import (
     previous_segments,
     rule_segments,
 )
-from sqlseg.workflow.sentiment import compute_sentiment
+from sqlseg.workflow.standing import read_standing
 from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model
 from sqlseg.workflow.supervising import apply_learned, learn_segments
 from sqlseg.workflow.used_inputs import record_inputs
-from sqlseg.workflow.work import Before, LookBack, Work
+from sqlseg.workflow.work import Before, Work
 
 
 def accept_events(work: Work) -> None:
@@ -69,90 +54,16 @@ def accept_events(work: Work) -> None:
     years = [row[0] for row in work.engine.rows("select distinct year(local_time) from sqlseg.events order by 1")]
     holidays = holiday_table(work.project.settings.project.country, years)
     with work.engine.registered("public_holidays", holidays):
-        work.engine.execute("create or replace table sqlseg.holidays as select * from public_holidays")
+        work.holidays_changed = _differ(work.engine, "sqlseg.holidays", "public_holidays")
+        if work.holidays_changed:
+            work.engine.execute("create or replace table sqlseg.holidays as select * from public_holidays")
 
 
-def renew_statistics(work: Work) -> None:
-    """Compute the shop-wide tables that are missing or due."""
-    for view in work.plan.statistics():
-        if view.relation in work.plan.renewed_statistics:
-            compute_statistics(work.engine, view, work.moment)
-
-
-def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDArray[Any]:
-    """Compute population, features and embeddings as of a moment; return the users.
-
-    Without `everyone` the moment's events are those of a few users, and embeddings of the others stay.
-    """
-    engine, features, encoders = work.engine, work.plan.features(), work.project.encoders
-    users = keep_population(engine, moment)
-    how = Embedding(work.run.started_at, "cuda" if work.require_gpu else None, work.threads)
-    latest = moment == work.moment
-    ran = compute_contents(engine, work.project, work.plan.contents(), moment, how, latest=latest)
-    work.provider = ran.provider or work.provider
-    work.content_notes = ran.notes
-
-    def compute_views() -> None:
-        for done, view in enumerate(features, start=len(encoders)):
-            work.narrator.progress(done, len(features) + len(encoders))
-            compute_features(engine, view, moment, users)
-
-    for done, encoder in enumerate(encoders):
-        work.narrator.progress(done, len(features) + len(encoders))
-        # The database computes features while the last users are being encoded.
-        meanwhile = compute_views if encoder is encoders[-1] else None
-        embed_users(work, encoder, moment, everyone=everyone, meanwhile=meanwhile)
-    if not encoders:
-        compute_views()
-    compute_forecasts(work, moment)
-    compute_sentiment(work, moment)
-    return read_users(engine)
-
-
-def look_back(work: Work) -> Before:
-    """Return users as of the last refresh, for every segmentation of the plan that was there."""
-    moment = work.moment_of_last()
-    users = compute_inputs(work, moment, everyone=not work.only_past_changed)
-    before: Before = {}
-    if len(users) == 0:
-        return before
-    computed = {view.relation for view in work.plan.features()}
-    for plan in work.plan.segmentations:
-        segmentation = work.project.settings.segmentations[plan.name]
-        if plan.name not in work.models:
-            continue
-        if isinstance(segmentation, RulesSegmentation):
-            placed = rule_segments(work.engine, work.project, plan.name, segmentation, users)
-            segments = np.array(placed.segment_ids, dtype=object)[placed.labels]
-            before[plan.name] = LookBack(users, segments=segments)
-        else:
-            before[plan.name] = LookBack(users, inputs=read_blocks(work.engine, work.project, segmentation, EVERYTHING))
-        if plan.redefined and late_users(work.engine):
-            placed_then = placed_by_old_definition(
-                work.engine,
-                work.project,
-                plan.name,
-                segmentation,
-                work.models[plan.name],
-                users,
-                computed,
-                lambda view: compute_features(work.engine, view, moment, len(users)),
-            )
-            before[plan.name] = replace(before[plan.name], by_old_definition=placed_then)
-    return before
-
-
-def count_embedded(work: Work) -> int:
-    """Return how many users were embedded anew in this refresh; whoever was embedded twice on the way counts once."""
-    return sum(
-        int(
-            work.engine.value(
-                f"select count(*) from embeddings.{quoted(encoder.table)} where embedded_at = $now",
-                {"now": work.run.started_at},
-            )
-        )
-        for encoder in work.project.encoders
-    )
+def _differ(engine: Engine, kept: str, new: str) -> bool:
+    if not engine.relation_exists(*kept.split(".")):
+        return True
+    only_in_one = f"(from {kept} except all from {new}) union all (from {new} except all from {kept})"
+    return engine.row(f"select 1 from ({only_in_one}) limit 1") is not None
 
 
 def place_users(work: Work, plan: SegmentationPlan) -> Placed:
@@ -186,8 +97,11 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
     age = work.run.as_of - fitted_as_of(work.engine, plan.name, known.version)
     if isinstance(model, SupervisedModel):
         return apply_learned(work.engine, work.project, plan.name, model, work.users, blocks, age=age)
-    limits = segmentation.drift
-    return assign_segments(model, work.users, blocks, work.run.seed, limits=limits, age=age, pinned=pinned)
+    standing = None
+    if not work.moves_everyone(plan.name):
+        standing = read_standing(work.engine, plan.name, model.segment_ids, known.version)
+    limits, seed = segmentation.drift, work.run.seed
+    return assign_segments(model, work.users, blocks, seed, limits=limits, age=age, pinned=pinned, standing=standing)
 
 
 def place_everyone(work: Work) -> dict[str, tuple[str, ...]]:
@@ -264,9 +178,7 @@ def record_everything(work: Work, before: Before) -> None:
     """Write segments, memberships, history, profiles and measures."""
     engine, run = work.engine, work.run
     readable: dict[tuple[View, ...], Readable] = {}
-    engine.execute(sql_text("steps/segments/user_revenue.sql"), {"as_of": run.as_of})
-    engine.execute(sql_text("steps/segments/user_days.sql"), {"as_of": run.as_of})
-    engine.execute(sql_text("steps/segments/first_days.sql"), {"as_of": run.as_of})
+    keep_activity(engine, run.as_of, everyone=work.plan.everyone_because is not None)
     for done, plan in enumerate(work.plan.segmentations):
         work.narrator.progress(done, len(work.plan.segmentations))
         views = work.views_beside(plan.name)
@@ -275,7 +187,6 @@ def record_everything(work: Work, before: Before) -> None:
         record_one(work, plan, readable[views], causes_of_moves(work, plan, before))
     for name in work.project.settings.segmentations:
         recording.create_users_view(engine, name, work.views_beside(name))
-    engine.execute("drop table if exists user_revenue; drop table if exists user_days; drop table if exists first_days")
 
 
 def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: NDArray[Any]) -> None:
@@ -307,6 +218,22 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
         {"name": plan.name, "version": version},
     )
     recording.record_segmentation(engine, run, plan.name, segmentation, placed, version, fitted_at)
+
+
+def changed_by_user(work: Work) -> tuple[Relation, ...]:
+    """Return the published tables in which only rows of touched users can be other than the last refresh left them."""
+    if work.plan.everyone_because is not None or work.last is None:
+        return ()
+    same_day = work.plan.as_of == work.last.as_of
+    views = [view for view in work.plan.features() if not work.concerns_everyone(view)]
+    views += [view for view in work.learned_views if same_day or not view.name.startswith("forecast_")]
+    tables = [Relation("features", f"{view.name}_v{view.version}") for view in views]
+    # A rule may look across users; then the file turns out not to be what it should, and is built whole.
+    placed_by_user = all(placed.changed is not None or placed.model is None for placed in work.placed.values())
+    if same_day and placed_by_user and not work.holidays_changed:
+        tables += [Relation("segments", name) for name in ("membership", "membership_history", "user_reason")]
+        tables += [Relation("segments", f"{name}_users") for name in work.project.settings.segmentations]
+    return tuple(tables)
 
 
 def create_public_views(work: Work) -> None:
@@ -352,7 +279,7 @@ def remove_dropped(work: Work) -> None:
     for name in stored:
         if name in names:
             continue
-        for table in ("segmentation", "membership", "profile", "reason", "rule", "pin", "content_profile", "daily"):
+        for table in ("segmentation", "membership", "profile", "user_reason", "rule", "pin", "content_profile", "daily"):
             engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
         ended = {"name": name, "through": run.data_through}
         engine.execute(

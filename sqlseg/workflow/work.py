@@ -12,6 +12,7 @@ from sqlseg.features.view import View
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.supervised import SupervisedModel
+from sqlseg.settings import FittedSegmentation
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
 from sqlseg.workflow.materialise import Moment
@@ -78,11 +79,34 @@ class Work:
     placed: dict[str, Placed] = field(default_factory=dict)
     checked: "list[CheckResult] | None" = None
     """What the checks of the features found, once they have been run on those there are now."""
+    holidays_changed: bool = False
 
     @property
     def moment(self) -> Moment:
         """As of when this refresh computes."""
         return Moment(self.plan.as_of, local(self.plan.as_of, self.run.timezone))
+
+    def concerns_everyone(self, view: View) -> bool:
+        """Whether a view's rows of all users must be computed anew, not only those of the touched ones."""
+        registry = self.project.registry
+        if self.plan.everyone_because is not None or self.last is None:
+            return True
+        if self.plan.as_of != self.last.as_of and registry.uses_as_of(view):
+            return True
+        return self.holidays_changed and any("holidays" in part.reads for part in registry.closure([view]))
+
+    def moves_everyone(self, name: str) -> bool:
+        """Whether inputs of a segmentation may have changed for users whom nothing touched since they were placed."""
+        project = self.project
+        segmentation = project.settings.segmentations[name]
+        if self.plan.everyone_because is not None or self.last is None or name in self.behind:
+            return True
+        if not isinstance(segmentation, FittedSegmentation) or name in project.pins:
+            return True
+        views = [view for view in project.views_read_by_cluster(segmentation) if view.kind != "statistics"]
+        if any(view.holds_images or self.concerns_everyone(view) for view in views):
+            return True
+        return self.plan.as_of != self.last.as_of and any(one.kind == "forecast" for one in segmentation.inputs)
 
     @property
     def learned_views(self) -> tuple[View, ...]:

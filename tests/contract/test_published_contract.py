@@ -16,6 +16,7 @@ PUBLISHED = {
     "segments.daily": "date segmentation segment_id segment_name user_count buyers orders revenue",
     "segments.rule": "segmentation segment_id model_version condition precision recall",
     "segments.input": "segmentation model_version feature input status reason measure score rank",
+    "segments.user_reason": "user_id segmentation segment_id rank feature value contribution",
     "segments.reason": "user_id segmentation rank feature value segment_mean overall_mean contribution",
     "segments.profile": "segmentation segment_id feature user_count mean median p10 p90 overall_mean lift z rank "
     "mean_low mean_high effect_size effect_low effect_high",

@@ -116,13 +116,13 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(engine, path):
 def test_a_file_that_does_not_hold_what_it_should_is_thrown_away(engine, path):
     publish_snapshot(engine, path, [SIZES])
     before = path.read_bytes()
-    create = snapshot._create
+    create = snapshot._create_and_count
 
     def miscount(engine, relation):
         return create(engine, relation) + 6
 
     with (
-        patch.object(snapshot, "_create", miscount),
+        patch.object(snapshot, "_create_and_count", miscount),
         pytest.raises(SnapshotDiffers, match=r"1 rows in segments\.size instead of 7"),
     ):
         publish_snapshot(engine, path, [SIZES])

@@ -1,6 +1,6 @@
--- Days since each user of the population last did something that encoders read; NULL for who never did.
+-- Days since each of the aging_users last did something that encoders read; NULL for who never did.
 select date_diff('second', max(e.event_time), $as_of::timestamp) / 86400.0 as age
-from sqlseg.population as p
+from aging_users as p
 left join sqlseg.events as e
     on e.user_id = p.user_id
     and e.event_time < $as_of

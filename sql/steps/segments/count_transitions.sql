@@ -7,5 +7,5 @@ select
     -- To the cent: the sum of doubles depends on the order of the users.
     round(sum(r.revenue), 2)
 from moves as m
-left join user_revenue as r on m.user_id = r.user_id
+left join sqlseg.user_revenue as r on m.user_id = r.user_id
 group by m.from_segment_id, m.to_segment_id, m.cause

@@ -11,7 +11,7 @@ last_day as (
 ),
 every_day as (
     select unnest(generate_series(
-        greatest((select min(day) from first_days)::timestamp, last_day.day::timestamp - interval 10 year),
+        greatest((select min(day) from sqlseg.first_day)::timestamp, last_day.day::timestamp - interval 10 year),
         last_day.day::timestamp,
         interval 1 day
     ))::date as day
@@ -22,7 +22,7 @@ calendar as (
     select day, true as shown from every_day
     union all
     select day, false as shown
-    from (select day from changes union select day from user_days)
+    from (select day from changes union select day from sqlseg.user_day)
     where day not in (select day from every_day)
 ),
 change_by_day as (
@@ -43,7 +43,7 @@ bought as (
         count(*) filter (where d.orders > 0) as buyers,
         sum(d.orders) as orders,
         sum(coalesce(d.revenue, 0)) as revenue
-    from user_days as d
+    from sqlseg.user_day as d
     join stays_by_day as s
         on s.user_id = d.user_id and d.day >= s.first_day and (s.end_day is null or d.day < s.end_day)
     group by s.segment_id, d.day

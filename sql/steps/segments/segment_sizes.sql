@@ -2,6 +2,6 @@
 create or replace temp table segment_sizes as
 select m.segment_id, count(*) as user_count, sum(r.revenue) as revenue
 from segments.membership as m
-join user_revenue as r on m.user_id = r.user_id
+join sqlseg.user_revenue as r on m.user_id = r.user_id
 where m.segmentation = $segmentation
 group by m.segment_id

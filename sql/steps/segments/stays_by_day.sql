@@ -12,5 +12,5 @@ select
         lead(h.valid_from) over (partition by h.user_id order by h.valid_from), h.valid_to
     )))::date as end_day
 from segments.membership_history as h
-join first_days as f on h.user_id = f.user_id
+join sqlseg.first_day as f on h.user_id = f.user_id
 where h.segmentation = $segmentation

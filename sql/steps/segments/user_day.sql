@@ -1,5 +1,4 @@
 -- What every user bought on every day.
-create or replace temp table user_days as
 select
     user_id,
     local_time::date as day,
@@ -7,6 +6,6 @@ select
     sum(
         case event_type when 'purchase' then price when 'return' then -price end * coalesce(quantity, 1)
     ) as revenue
-from sqlseg.events
+from active_events
 where event_time < $as_of and event_type in ('purchase', 'return')
 group by user_id, local_time::date

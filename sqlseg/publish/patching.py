@@ -1,0 +1,146 @@
+"""The published file from a copy of the last one: only rows that differ are written, and the whole is compared."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.warehouse import comment_on
+from sqlseg.errors import SqlsegError
+from sqlseg.names import Relation
+from sqlseg.publish.snapshot import ALIAS, PublishedRelation, create, projection
+
+GROWS_AT_MOST = 1.5
+"""Times the size that the file had when it was last built whole: what has grown more is built whole again.
+
+Rows that are replaced leave dead space behind; so there is never more than a third of it.
+"""
+
+SMALLEST_BYTES = 32 * 2**20
+"""Smaller files are built whole as quickly."""
+
+_STORAGE_V1_0_0 = (64).to_bytes(8, "little")
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What is known of the last published file.
+
+    `users` is a relation of all users whose rows may differ in the tables `by_user`; whatever else differs is found by
+    comparing. `whole_bytes` is the size of the file when it was last built whole.
+    """
+
+    users: str
+    by_user: frozenset[Relation]
+    whole_bytes: int
+
+
+class NoPatch(SqlsegError):
+    """The last published file cannot be patched; the message says why."""
+
+
+def patch_copy(
+    engine: Engine, published: Path, building: Path, relations: Sequence[PublishedRelation], patch: Patch
+) -> None:
+    """Make a copy of the published file that holds exactly `relations`; it is only read itself. Raises NoPatch."""
+    if not published.is_file():
+        raise NoPatch("it is not there")
+    with published.open("rb") as file:
+        if file.read(20)[12:] != _STORAGE_V1_0_0:
+            raise NoPatch("it is of another format")
+    shutil.copyfile(published, building)
+    try:
+        engine.attach(building, ALIAS, read_only=False)
+    except SqlsegError as error:
+        raise NoPatch("it does not open") from error
+    try:
+        with engine.transaction():
+            _check_layout(engine, relations)
+            expected = {
+                relation.target: _bring_up_to_date(engine, relation, patch)
+                for relation in relations
+                if relation.kind == "table"
+            }
+            _renew_views(engine, relations)
+    finally:
+        engine.detach(ALIAS)
+    if building.stat().st_size > GROWS_AT_MOST * patch.whole_bytes:
+        raise NoPatch(f"it would be over {GROWS_AT_MOST} times as large as when it was last built whole")
+    with Engine.open(building, read_only=True) as reader:
+        for target, content in expected.items():
+            if _content(reader, f"select * from {target.schema}.{quoted(target.name)}") != content:
+                raise NoPatch(f"{target} would not be what the warehouse holds")
+
+
+def _check_layout(engine: Engine, relations: Sequence[PublishedRelation]) -> None:
+    """Raise NoPatch where the copy has other relations or columns."""
+    found: dict[Relation, dict[str, str]] = {}
+    for schema, table, column, kind in engine.rows(
+        "select schema_name, table_name, column_name, data_type from duckdb_columns() "
+        f"where database_name = '{ALIAS}' and not internal order by schema_name, table_name, column_index"
+    ):
+        found.setdefault(Relation(schema, table), {})[column] = kind
+    if set(found) != {relation.target for relation in relations}:
+        raise NoPatch("it holds other tables")
+    for relation in relations:
+        if relation.kind == "table":
+            expected = engine.describe(f"select {projection(engine, relation)} from {relation.source}")
+            if list(found[relation.target].items()) != list(expected.items()):
+                raise NoPatch(f"{relation.target} has other columns")
+
+
+def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch) -> tuple[int, int]:
+    """Change the rows of a table that differ; return what it then must hold."""
+    target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
+    select = f"select {projection(engine, relation)} from {relation.source}"
+    expected = _content(engine, select)
+    if relation.target in patch.by_user:
+        theirs = f"user_id in (select user_id from {patch.users})"
+        gone = engine.row(
+            f"select 1 from {target} where {theirs} and user_id not in (select user_id from ({select})) limit 1"
+        )
+        if gone is not None:
+            # Deleted rows stay in the file as bytes until it is built anew.
+            raise NoPatch("users are gone, of whom nothing may be left")
+        engine.execute(f"delete from {target} where {theirs}")
+        engine.execute(f"insert into {target} select * from ({select}) where {theirs}")
+    elif _content(engine, f"select * from {target}") != expected:
+        create(engine, relation, replaced=True)
+        return expected
+    _renew_comments(engine, relation)
+    return expected
+
+
+def _content(engine: Engine, select: str) -> tuple[int, int]:
+    """Return the number of rows and a hash of all, which does not depend on their order."""
+    row = engine.row(f"select count(*), coalesce(sum(hash(t)), 0) from ({select}) as t")
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def _renew_comments(engine: Engine, relation: PublishedRelation) -> None:
+    where = {"alias": ALIAS, "schema": relation.target.schema, "name": relation.target.name}
+    there: Mapping[str, str | None] = dict(
+        engine.rows(
+            "select column_name, comment from duckdb_columns() "
+            "where database_name = $alias and schema_name = $schema and table_name = $name",
+            where,
+        )
+    )
+    of_table = engine.value(
+        "select comment from duckdb_tables() "
+        "where database_name = $alias and schema_name = $schema and table_name = $name",
+        where,
+    )
+    changed = {
+        column: text for column, text in relation.column_comments.items() if column in there and there[column] != text
+    }
+    target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
+    comment_on(engine, "table", target, relation.comment if relation.comment != of_table else None, changed)
+
+
+def _renew_views(engine: Engine, relations: Sequence[PublishedRelation]) -> None:
+    for relation in relations:
+        if relation.kind == "view":
+            create(engine, relation, replaced=True)

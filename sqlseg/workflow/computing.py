@@ -1,0 +1,158 @@
+"""Computes what users are placed by: of those the refresh must look at, as of now and as of the last refresh."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlseg.engine.duckdb import quoted
+from sqlseg.features.view import View
+from sqlseg.settings import RulesSegmentation
+from sqlseg.workflow.content import EVERYTHING, Embedding, compute_contents
+from sqlseg.workflow.embedding import embed_users
+from sqlseg.workflow.forecasting import compute_forecasts, renew_forecasts
+from sqlseg.workflow.inputs import read_blocks, read_users
+from sqlseg.workflow.materialise import Moment, compute_features, compute_statistics, keep_population
+from sqlseg.workflow.old_definition import placed_by_old_definition
+from sqlseg.workflow.segmenting import late_users, rule_segments
+from sqlseg.workflow.sentiment import compute_sentiment, renew_sentiment
+from sqlseg.workflow.touched import RECOMPUTED, TOUCHED_EVENTS, change_population, read_touched_events, set_aside
+from sqlseg.workflow.work import Before, LookBack, Work
+
+
+def renew_statistics(work: Work) -> None:
+    """Compute the shop-wide tables that are missing or due."""
+    for view in work.plan.statistics():
+        if view.relation in work.plan.renewed_statistics:
+            compute_statistics(work.engine, view, work.moment)
+
+
+def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDArray[Any]:
+    """Compute population, features and embeddings as of a moment; return the users.
+
+    Without `everyone` the moment's events are those of a few users, and embeddings of the others stay.
+    """
+    users = keep_population(work.engine, moment)
+    _compute_contents(work, lambda view: moment, latest=moment == work.moment)
+    _embed_and_compute(work, lambda view: moment, lambda view: users, everyone=everyone)
+    compute_forecasts(work, moment)
+    compute_sentiment(work, moment)
+    return read_users(work.engine)
+
+
+def _embed_and_compute(
+    work: Work, moment_of: Callable[[View], Moment], users_of: Callable[[View], int], *, everyone: bool | None = None
+) -> None:
+    """Embed users and compute feature views; `users_of` says how many users a view has rows of."""
+    features, encoders = work.plan.features(), work.project.encoders
+
+    def compute_views() -> None:
+        for done, view in enumerate(features, start=len(encoders)):
+            work.narrator.progress(done, len(features) + len(encoders))
+            compute_features(work.engine, view, moment_of(view), users_of(view))
+
+    for done, encoder in enumerate(encoders):
+        work.narrator.progress(done, len(features) + len(encoders))
+        moment = moment_of(work.project.registry.view("sequences", encoder.manifest.sequence))
+        # The database computes features while the last users are being encoded.
+        meanwhile = compute_views if encoder is encoders[-1] else None
+        all_of_them = moment.of_everyone if everyone is None else everyone
+        embed_users(work, encoder, moment, everyone=all_of_them, meanwhile=meanwhile)
+    if not encoders:
+        compute_views()
+
+
+def compute_changed_inputs(work: Work) -> NDArray[Any]:
+    """Compute what changed since the last refresh of population, features and embeddings; return the users.
+
+    Views are user-local, so of the users whom nothing touched only those rows change that as_of moves.
+    """
+    engine = work.engine
+    assert work.last is not None
+    read_touched_events(engine, work.last.as_of, work.plan.as_of)
+    of_touched = replace(work.moment, events=TOUCHED_EVENTS, users=RECOMPUTED)
+    touched = change_population(engine, work.plan.as_of)
+    everyone = int(engine.value("select count(*) from sqlseg.population"))
+
+    def moment_of(view: View) -> Moment:
+        return work.moment if work.concerns_everyone(view) else of_touched
+
+    _compute_contents(work, moment_of, latest=True)
+    _embed_and_compute(work, moment_of, lambda view: everyone if moment_of(view).of_everyone else touched)
+    compute_forecasts(work, work.moment if work.plan.as_of != work.last.as_of else of_touched)
+    compute_sentiment(work, of_touched)
+    return read_users(engine)
+
+
+def _compute_contents(work: Work, moment_of: Callable[[View], Moment], *, latest: bool) -> None:
+    how = Embedding(work.run.started_at, "cuda" if work.require_gpu else None, work.threads)
+    ran = compute_contents(work.engine, work.project, work.plan.contents(), moment_of, how, latest=latest)
+    work.provider = ran.provider or work.provider
+    work.content_notes = ran.notes
+
+
+def compute(work: Work) -> Before:
+    """Compute the inputs as of now, and where moves may have several causes as of the last refresh as well."""
+    before: Before = {}
+    renew_statistics(work)
+    renew_forecasts(work)
+    renew_sentiment(work)
+    if work.plan.everyone_because is not None:
+        if work.plan.look_back:
+            before = look_back(work)
+        work.users = compute_inputs(work, work.moment)
+        return before
+    if work.plan.look_back:
+        computed = (*work.plan.features(), *work.plan.contents(), *work.learned_views)
+        with set_aside(work.engine, ["population", *(view.table for view in computed)]):
+            before = look_back(work)
+    work.users = compute_changed_inputs(work)
+    return before
+
+
+def look_back(work: Work) -> Before:
+    """Return users as of the last refresh, for every segmentation of the plan that was there."""
+    moment = work.moment_of_last()
+    users = compute_inputs(work, moment, everyone=not work.only_past_changed)
+    before: Before = {}
+    if len(users) == 0:
+        return before
+    computed = {view.relation for view in work.plan.features()}
+    for plan in work.plan.segmentations:
+        segmentation = work.project.settings.segmentations[plan.name]
+        if plan.name not in work.models:
+            continue
+        if isinstance(segmentation, RulesSegmentation):
+            placed = rule_segments(work.engine, work.project, plan.name, segmentation, users)
+            segments = np.array(placed.segment_ids, dtype=object)[placed.labels]
+            before[plan.name] = LookBack(users, segments=segments)
+        else:
+            before[plan.name] = LookBack(users, inputs=read_blocks(work.engine, work.project, segmentation, EVERYTHING))
+        if plan.redefined and late_users(work.engine):
+            placed_then = placed_by_old_definition(
+                work.engine,
+                work.project,
+                plan.name,
+                segmentation,
+                work.models[plan.name],
+                users,
+                computed,
+                lambda view: compute_features(work.engine, view, moment, len(users)),
+            )
+            before[plan.name] = replace(before[plan.name], by_old_definition=placed_then)
+    return before
+
+
+def count_embedded(work: Work) -> int:
+    """Return how many users were embedded anew in this refresh; whoever was embedded twice on the way counts once."""
+    return sum(
+        int(
+            work.engine.value(
+                f"select count(*) from embeddings.{quoted(encoder.table)} where embedded_at = $now",
+                {"now": work.run.started_at},
+            )
+        )
+        for encoder in work.project.encoders
+    )
