@@ -12,7 +12,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -153,7 +161,7 @@ def cell_text(value: Any) -> str:
 
 @dataclass
 class Terminal:
-    """A narrator that shows on stderr what is under way: with a bar on a terminal, with lines elsewhere."""
+    """A narrator that shows on stderr what is under way: with a bar and the time left on a terminal, else in lines."""
 
     _progress: Progress | None = None
     _task: TaskID | None = None
@@ -163,7 +171,8 @@ class Terminal:
         if not stderr.is_terminal:
             yield
             return
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        left = (TimeRemainingColumn(compact=True), TextColumn("left"))
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *left)
         with Progress(*columns, console=stderr, transient=True) as progress:
             self._progress, self._task = progress, progress.add_task(title, total=None)
             try:

@@ -279,7 +279,16 @@ def remove_dropped(work: Work) -> None:
     for name in stored:
         if name in names:
             continue
-        for table in ("segmentation", "membership", "profile", "user_reason", "rule", "pin", "content_profile", "daily"):
+        for table in (
+            "segmentation",
+            "membership",
+            "profile",
+            "user_reason",
+            "rule",
+            "pin",
+            "content_profile",
+            "daily",
+        ):
             engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
         ended = {"name": name, "through": run.data_through}
         engine.execute(

@@ -102,7 +102,7 @@ def test_no_byte_of_a_user_is_left(shop):
     assert places(shop, GONE, ALSO) == set()
     assert rows_of(shop, GONE, ALSO) == {}
     assert told["tables"]["sqlseg.events"] == 4 + 1 + 4
-    assert {"segments.membership", "segments.membership_history", "segments.reason", "sqlseg.users"} <= told[
+    assert {"segments.membership", "segments.membership_history", "segments.user_reason", "sqlseg.users"} <= told[
         "tables"
     ].keys()
     assert sorted(shop.segments_of()) == STAY
