@@ -9,6 +9,7 @@ import numpy as np
 
 from sqlseg.insight.effect import effect_against_rest, mean_interval
 from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.segments.clustering import one_thread
 from sqlseg.segments.scaling import ColumnScaling, fit_column, scaled_column
 
 _SCALED_ON = 200_000
@@ -156,5 +157,6 @@ def _correlation(values: FloatArray) -> FloatArray:
     centered = values - values.mean(axis=0) if len(values) else values
     norms = np.sqrt((centered**2).sum(axis=0))
     centered = np.divide(centered, norms, out=np.zeros_like(centered), where=norms > 0)
-    result: FloatArray = np.round(centered.T @ centered, 6)
+    with one_thread():  # so small a product that threads spend more time on waiting for one another
+        result: FloatArray = np.round(centered.T @ centered, 6)
     return result

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
+from sqlseg.names import Relation
 from sqlseg.publish import patching
 from sqlseg.publish.contents import published_relations
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
@@ -56,9 +57,9 @@ def _publish(engine: Engine, project: Project, outcome: Outcome, path: Path, sto
 
 def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Patch | None:
     """Return how the file can be patched: where it holds the refresh before, and this one has touched few users."""
-    plan = outcome.plan
     known = engine.row("select run_id, whole_bytes from sqlseg.published_file where path = $path", {"path": str(path)})
-    if plan.kind != "warm" or plan.everyone_because is not None or known is None:
+    # On a new day every membership says another as_of, and most tables are others.
+    if Relation("segments", "membership") not in outcome.by_user or known is None:
         return None
     before = engine.value(
         "select max(run_id) from segments.run where status = 'done' and kind <> 'noop' and run_id < $run_id",
