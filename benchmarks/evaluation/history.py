@@ -161,7 +161,7 @@ class ShopHistory:
         for view in features:
             compute_features(self.engine, view, moment, count)
         how = Embedding(as_of, "cpu", threads=1)
-        compute_contents(self.engine, self.project, list(contents.values()), moment, how, latest=False)
+        compute_contents(self.engine, self.project, list(contents.values()), lambda view: moment, how, latest=False)
         for sequence in {view.ref: view for view in sequences.values()}.values():
             # Several encoders read the same tokens, which cost more than the encoding.
             text = bound_sql(sequence, as_of, moment.local_as_of, moment.source, pretty=False)
