@@ -68,7 +68,7 @@ def take_in(events: Path, folder: Path, threads: int) -> None:
 
 
 def shipped_views() -> list[View]:
-    """Return the first versions of the shipped feature views, as the other ways compute them, each after those it reads."""
+    """Return the first versions of the shipped views, which the other ways compute too, in an order that works."""
     registry = Registry.load([resource_root("sql")])
     first = [view for view in registry.all("features") if view.version == 1]
     return [view for view in registry.closure(first) if view.kind == "features"]
