@@ -15,7 +15,7 @@ from sqlseg.insight.profile import Standing
 from sqlseg.segments.blocks import FloatArray
 from sqlseg.segments.choice_of_k import SMALLEST_SHARE
 
-AVERAGE = "Average shoppers"
+AVERAGE = "Typical shoppers"
 SMALL = " (small group)"
 STRONG_AT, NOTICEABLE_AT = 0.5, 0.25
 TOGETHER_AT = 0.6
@@ -65,7 +65,7 @@ def segment_names(
     >>> standing = Standing(("rfm__recency_days",), np.array([[1.2], [0.1]]), np.eye(1))
     >>> names = segment_names(standing, {"rfm__recency_days": Phrases("lapsed", "recently active")}, [0.2, 0.8])
     >>> [name.text for name in names]
-    ['Lapsed', 'Average shoppers']
+    ['Lapsed', 'Typical shoppers']
     """
     kept = dict(keep or {})
     taken = {_words(text) for text in kept.values()}
