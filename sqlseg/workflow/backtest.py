@@ -24,7 +24,7 @@ from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.project import open_project
 from sqlseg.workflow.refresh import UnknownSegmentation
-from sqlseg.workflow.replaying import Replay, TooFewLabels, notes_on_labels, replay, replayable
+from sqlseg.workflow.replaying import Replay, TooEarly, notes_on_labels, replay, replayable
 from sqlseg.workflow.segmenting import labels_of_a_fresh_fit
 
 Groups = NDArray[np.object_]
@@ -232,7 +232,7 @@ def _replayed(
         narrator.progress(done, len(days))
         try:
             outcome = history.refresh(as_of, options.segmentation)
-        except TooFewLabels:
+        except TooEarly:
             if as_of in dates:
                 raise
             continue  # a first day without a window before it has no AUC

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from sqlseg.encoders.forecasting import open_forecaster
 from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.errors import SqlsegError
 from sqlseg.names import KNOWN_EVENT_TYPES
 from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import Block, FloatArray, feature_block
@@ -34,6 +35,10 @@ LEARNED_FROM = 20_000
 """Users that are learned from at most, each at every earlier moment; of more, as many are drawn."""
 
 
+class PastTooShort(SqlsegError):
+    """The past does not go back far enough to learn a forecast from."""
+
+
 def renew_forecasts(work: Work) -> None:
     """Fit the forecasts that are due, and take the models in use of the others."""
     for forecast in work.project.forecasts:
@@ -50,7 +55,8 @@ def renew_forecasts(work: Work) -> None:
         keeps = there is not None and there.definition == definition
         if (asked and refusals) or not fitted.model.horizons:
             if not keeps:
-                raise _refused(work, forecast, refusals)
+                told = "; ".join(refusal.reason for refusal in refusals)
+                raise _refused(work, forecast, told) from PastTooShort(f"{forecast.input} cannot be learned: {told}")
             assert there is not None
             work.narrator.note(f"{forecast.input} cannot be learned anew; the model of {there.fitted_as_of} stays.")
             work.forecasts[forecast.ref] = there
@@ -217,10 +223,9 @@ def _record(
         )
 
 
-def _refused(work: Work, forecast: Forecast, refusals: tuple[Refusal, ...]) -> InvalidSettings:
+def _refused(work: Work, forecast: Forecast, told: str) -> InvalidSettings:
     """Return the error at the key that asks for what the past cannot support."""
     settings = work.project.settings
-    told = "; ".join(refusal.reason for refusal in refusals)
     if settings.forecasts.horizons:
         return setting_problem(settings, ("forecasts", "horizons"), f"cannot be learned for {forecast.input}: {told}")
     for name, segmentation in settings.segmentations.items():

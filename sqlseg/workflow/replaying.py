@@ -19,6 +19,7 @@ from sqlseg.segments.supervised import UnusableLabels
 from sqlseg.settings import ClusterSegmentation, InvalidSettings, Segmentation, SupervisedSegmentation
 from sqlseg.workflow.confinement import confine_to_project
 from sqlseg.workflow.erasure_list import erased_users
+from sqlseg.workflow.forecasting import PastTooShort
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.project import Project
@@ -30,12 +31,12 @@ _REPLAYED = "_replayed"
 """What the temporary database is called; no source can be."""
 
 
-class TooFewLabels(SqlsegError):
-    """On a day of the past, too few labels were known to learn from."""
+class TooEarly(SqlsegError):
+    """On a day of the past, too little was known to learn what a segmentation needs."""
 
-    def __init__(self, as_of: datetime, why: UnusableLabels) -> None:
+    def __init__(self, as_of: datetime, told: str) -> None:
         super().__init__(
-            f"As of {as_of:%Y-%m-%d}, too few labels were known: {why.message}.",
+            f"As of {as_of:%Y-%m-%d}, {told}.",
             hint="Begin later with --from, or name another segmentation with --segmentation.",
         )
 
@@ -69,7 +70,9 @@ class Replay:
             return refresh_within(self.engine, project, options, then, Silence())
         except InvalidSettings as error:
             if isinstance(error.__cause__, UnusableLabels):
-                raise TooFewLabels(as_of, error.__cause__) from error
+                raise TooEarly(as_of, f"too few labels were known: {error.__cause__.message}") from error
+            if isinstance(error.__cause__, PastTooShort):
+                raise TooEarly(as_of, error.__cause__.message) from error
             raise
 
 

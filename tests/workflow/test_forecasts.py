@@ -307,3 +307,16 @@ def test_what_silence_does_is_what_a_later_refresh_says(tmp_path):
         user: segment for user, segment in told.items() if user != "regular00"
     }
     assert any(before[user] != after[user] for user in told)
+
+
+def test_a_backtest_begins_where_forecasts_can_be_learned_and_says_where_they_cannot(shop):
+    """Ninety days of purchases are wanted: there are as many on April 1st, but not a horizon before it."""
+    told = shop.sqlseg("backtest", "--from", "2024-04-05", "--to", "2024-04-05", "--horizon", "30d", "--json")
+    assert told.code == 0, told.err
+    assert "groups" in told.out
+    assert "2024-04-05" in told.out
+    told = shop.sqlseg("backtest", "--from", "2024-03-01", "--to", "2024-04-05", "--every", "30d", "--horizon", "30d")
+    assert told.code == 1
+    assert "As of 2024-03-01, forecast:behavior@1 cannot be learned" in told.err
+    assert "Begin later with --from" in told.err
+    assert "/tmp" not in told.err.replace(str(shop.directory), "")
