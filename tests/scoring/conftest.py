@@ -77,6 +77,17 @@ class Scored(Shop):
         return [name for (name,) in rows]
 
 
+def on_features_alone(settings: str) -> str:
+    """Take out of what `init` wrote all that has no SQL: with forecasts it has the habits of users behind `#`."""
+    habits = re.search(r"^# (inputs = .*cadence.*)$", settings, re.MULTILINE)
+    if habits and re.search(r'^inputs = \["forecast', settings, re.MULTILINE):
+        settings = re.sub(r'^inputs = \["forecast.*$', habits[1], settings, flags=re.MULTILINE)
+        settings = re.sub(r"^weights = .*\n", "", settings, flags=re.MULTILINE)
+    settings, count = re.subn(r'^(inputs = .*), "encoder:behavior@1"', r"\1", settings, flags=re.MULTILINE)
+    assert count == 1
+    return settings
+
+
 @pytest.fixture(scope="session", params=["simulated", *DATA_SETS])
 def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scored:
     name = request.param
@@ -95,9 +106,7 @@ def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         made = call_sqlseg("init", str(shop.directory), "--events", str(Path(folder) / f"{name}.parquet"))
         assert made.code == 0, made.err
         settings = shop.directory / "sqlseg.toml"
-        text, count = re.subn(r', "encoder:behavior@1"', "", settings.read_text(encoding="utf-8"), count=1)
-        assert count == 1
-        settings.write_text(text, encoding="utf-8")
+        settings.write_text(on_features_alone(settings.read_text(encoding="utf-8")), encoding="utf-8")
     done = shop.sqlseg("refresh")
     assert done.code == 0, done.err
     return shop
