@@ -57,6 +57,7 @@ def test_a_published_view_keeps_its_meaning(shop):
     reader = Reader(shop.folder)
     path = shop.folder / "sql" / "features" / "gifting__v1.sql"
     block = next(block for block in blocks(FEATURE_VIEWS) if block.do == "file")
+    path.parent.mkdir(exist_ok=True)
     path.write_text(block.text, encoding="utf-8")
     reader.run("sqlseg features lock", "here")
     path.write_text(block.text.replace("before Christmas", "in advent"), encoding="utf-8")
