@@ -23,7 +23,8 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import comments, prepare_warehouse
 from sqlseg.features.registry import Registry
 from sqlseg.features.view import Column, View
-from sqlseg.names import EVENT_COLUMNS, KNOWN_EVENT_TYPES, PUBLISHED_TABLES, WAREHOUSE_TABLES, Relation
+from sqlseg.names import EVENT_COLUMNS, KNOWN_EVENT_TYPES, PRIVACY, PUBLISHED_TABLES, WAREHOUSE_TABLES, Relation
+from sqlseg.publish import privacy
 from sqlseg.resources import resource_root, sql_text
 from sqlseg.segments.algorithms import ALGORITHMS
 from sqlseg.segments.supervised import SUPERVISED_ALGORITHMS
@@ -273,6 +274,7 @@ def tables_page() -> str:
         for relation in PUBLISHED_TABLES:
             parts += _table_section(engine, relation)
         parts += _views_over_users()
+        parts += _privacy()
         parts += _embeddings()
         parts += ["## Kept in the warehouse only\n"]
         for relation in WAREHOUSE_TABLES:
@@ -337,6 +339,18 @@ def _views_over_users() -> list[str]:
         "items. They stand still until a segmentation that depends on them is fitted again. Besides its own columns "
         "each has `computed_as_of` TIMESTAMP, the as_of of the data (UTC). [Features](features.md#statistics) lists "
         "them.\n",
+    ]
+
+
+def _privacy() -> list[str]:
+    return [
+        f"## `{PRIVACY}`\n",
+        f"{privacy.COMMENT} In the published file alone, and only where there is such a section. "
+        "[Privacy](../privacy.md) says what it does to other tables.\n",
+        _table(
+            ("column", "type", "meaning"),
+            [(f"`{name}`", "VARCHAR", meaning) for name, meaning in privacy.COLUMN_COMMENTS.items()],
+        ),
     ]
 
 

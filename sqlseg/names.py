@@ -24,6 +24,9 @@ class Relation:
 REASON: Final = Relation("segments", "reason")
 """The one that is a view, also in the published file."""
 
+PRIVACY: Final = Relation("segments", "privacy")
+"""In the published file alone, and only where [privacy] asks for something."""
+
 # What a refresh leaves in both files; views over features and statistics come beside them.
 PUBLISHED_TABLES: Final = (
     Relation("segments", "segmentation"),

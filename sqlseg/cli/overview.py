@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sqlseg.cli.console import print_table
-from sqlseg.workflow.reading import segment_overview
+from sqlseg.workflow.reading import SegmentRow, segment_overview
 
 
 def print_overview(published: Path) -> None:
@@ -15,10 +15,19 @@ def print_overview(published: Path) -> None:
             (
                 f"{segment.name} ({segment.segment_id})",
                 segment.user_count,
-                f"{segment.share:.1%}",
-                *([f"{segment.revenue_share or 0:.1%}"] if with_revenue else []),
-                segment.description.rpartition(";")[0] or segment.description,
+                None if segment.share is None else f"{segment.share:.1%}",
+                *([_revenue(segment)] if with_revenue else []),
+                _without_size(segment.description or ""),
             )
             for segment in segments
         ]
         print_table(f"\n{segmentation}: {len(segments)} segments", columns, rows)
+
+
+def _revenue(segment: SegmentRow) -> str | None:
+    """Return a segment's part of the revenue; None where it is withheld."""
+    return None if segment.revenue is None else f"{segment.revenue_share or 0:.1%}"
+
+
+def _without_size(description: str) -> str:
+    return description.rpartition(";")[0] or description

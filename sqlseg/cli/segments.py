@@ -22,7 +22,7 @@ from sqlseg.settings import load_settings
 from sqlseg.workflow.comparing import Descent, Difference, difference
 from sqlseg.workflow.one_user import explain_user
 from sqlseg.workflow.project import open_project
-from sqlseg.workflow.reading import segment_overview, segmentation_sheet, segmentation_sql
+from sqlseg.workflow.reading import SegmentRow, segment_overview, segmentation_sheet, segmentation_sql
 from sqlseg.workflow.renaming import rename_segment
 from sqlseg.workflow.warehouse import open_warehouse
 
@@ -101,7 +101,7 @@ def show(
     for segment in sheet.segments:
         console.print(f"\n[bold]{segment.segment_id}[/]  ", end="")
         console.print(printable(segment.name), markup=False)
-        console.print(printable(f"  {segment.description}"), markup=False, soft_wrap=True)
+        console.print(printable(f"  {segment.description or _withheld(segment)}"), markup=False, soft_wrap=True)
         rows = [
             (feature, mean, overall, f"{lift:.2f}x" if lift is not None and overall > 0 else None)
             for feature, mean, overall, lift in sheet.telling.get(segment.segment_id, ())
@@ -249,6 +249,10 @@ def _told(descent: Descent) -> str:
         "retired": f"{old} is retired.",
     }
     return f"{descent.segmentation}: {told[descent.relation]}"
+
+
+def _withheld(segment: SegmentRow) -> str:
+    return "" if segment.user_count is None else f"{segment.user_count:,} users"
 
 
 def _percent(share: float | None) -> str:

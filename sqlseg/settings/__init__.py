@@ -17,6 +17,7 @@ from sqlseg.settings.model import (
     SupervisedSegmentation,
     WarehouseSettings,
 )
+from sqlseg.settings.privacy import PrivacySettings
 from sqlseg.settings.reading import (
     InvalidSettings,
     NoProject,
@@ -39,6 +40,7 @@ __all__ = [
     "InputRef",
     "InvalidSettings",
     "NoProject",
+    "PrivacySettings",
     "Problem",
     "ProjectSettings",
     "RulesSegmentation",

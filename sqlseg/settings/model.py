@@ -8,9 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     PrivateAttr,
@@ -19,6 +17,8 @@ from pydantic import (
 )
 
 from sqlseg.settings import values
+from sqlseg.settings.privacy import PrivacySettings
+from sqlseg.settings.section import Amount, Count, Section, Share
 from sqlseg.settings.toml_lines import KeyPath, line_of
 from sqlseg.settings.values import Context, InputRef
 
@@ -33,15 +33,6 @@ Inputs = Annotated[
     BeforeValidator(values.some_of('["rfm@1", "encoder:behavior@1"]')),
     AfterValidator(values.distinct),
 ]
-Count = Annotated[int, Field(ge=1)]
-Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """One table of the file: no key but those named here, no value of another type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ProjectSettings(Section):
@@ -264,6 +255,7 @@ class Settings(Section):
     sentiment: SentimentSettings
     checks: ChecksSettings
     monitoring: MonitoringSettings
+    privacy: PrivacySettings
 
     _directory: Path = PrivateAttr()
     _lines: Mapping[KeyPath, int] = PrivateAttr()

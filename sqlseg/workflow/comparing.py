@@ -9,7 +9,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
 from sqlseg.workflow.as_of import BadAsOf, parse_as_of
-from sqlseg.workflow.reading import UnknownSegmentation, open_published
+from sqlseg.workflow.reading import UnknownSegmentation, check_published, open_published
 
 
 class UnknownRun(SqlsegError):
@@ -83,6 +83,11 @@ class Difference:
     standings: tuple[Standing, ...]
 
 
+_READ = tuple(
+    f"segments.{name}" for name in ("segmentation", "segment", "transition", "lineage", "model", "membership_history")
+)
+
+
 def difference(
     published: Path, timezone: str, *, before: str | None, after: str | None, segmentation: str | None = None
 ) -> Difference:
@@ -92,6 +97,7 @@ def difference(
     it, by its as_of. Raises UnknownRun, UnknownSegmentation or NothingPublished.
     """
     with open_published(published) as reader:
+        check_published(reader, *_READ)
         if segmentation is not None:
             known = [row[0] for row in reader.rows("select segmentation from segments.segmentation order by 1")]
             if segmentation not in known:

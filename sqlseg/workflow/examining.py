@@ -16,6 +16,7 @@ from sqlseg.resources import resource_root
 from sqlseg.settings import FILE_NAME
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.project import Project, open_project
+from sqlseg.workflow.published import check_privacy
 from sqlseg.workflow.state import last_refresh
 from sqlseg.workflow.warehouse import open_warehouse
 
@@ -101,8 +102,12 @@ def _published(project: Project) -> Finding:
     if not path.is_file():
         return Finding("published file", "not there yet", advice="Run `sqlseg refresh`.")
     try:
+        check_privacy(project)
         with Engine.open(path, read_only=True) as reader:
-            users = reader.value("select count(distinct user_id) from segments.membership")
+            told = f"of run {reader.value('select max(run_id) from segments.run')}"
+            if reader.relation_exists("segments", "membership"):
+                users = reader.value("select count(distinct user_id) from segments.membership")
+                told = f"{users:,} users"
     except SqlsegError as error:
         return Finding("published file", error.message, fine=False, advice="Run `sqlseg refresh --full`.")
-    return Finding("published file", f"{path}: {users:,} users, {path.stat().st_size / 1e6:.1f} MB", fine=True)
+    return Finding("published file", f"{path}: {told}, {path.stat().st_size / 1e6:.1f} MB", fine=True)

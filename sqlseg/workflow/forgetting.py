@@ -11,13 +11,12 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.rewriting import rewrite_database
 from sqlseg.errors import SqlsegError
 from sqlseg.events.erasure import REASON
-from sqlseg.publish.contents import published_relations
 from sqlseg.publish.snapshot import publish_snapshot
 from sqlseg.resources import sql_text
 from sqlseg.workflow.erasure_list import list_file, remember_erased
-from sqlseg.workflow.live import live_views
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.project import Project, open_project
+from sqlseg.workflow.published import check_privacy, relations_to_publish
 from sqlseg.workflow.state import last_refresh
 from sqlseg.workflow.texts import forget_texts
 from sqlseg.workflow.warehouse import open_warehouse
@@ -58,6 +57,7 @@ def forget(directory: Path, users: Sequence[str], clock: Clock, narrator: Narrat
     Raises NobodyToForget, NoErasureKey, ErasureListNotWritable, and what opening, publishing and rewriting raise.
     """
     project = open_project(directory)
+    check_privacy(project)
     named = list(dict.fromkeys(user for user in users if user.strip()))
     if not named:
         raise NobodyToForget
@@ -72,9 +72,7 @@ def forget(directory: Path, users: Sequence[str], clock: Clock, narrator: Narrat
             receipt = _erased(engine, project, named, now)
         if last_refresh(engine) is not None:
             with narrator.step("Publishing"):
-                names = list(settings.segmentations)
-                relations = [*published_relations(engine, names), *live_views(engine, names)]
-                publish_snapshot(engine, settings.warehouse.published, relations)
+                publish_snapshot(engine, settings.warehouse.published, relations_to_publish(engine, project))
             rewritten.append(settings.warehouse.published)
     with narrator.step("Rewriting the warehouse"):
         rewrite_database(

@@ -46,6 +46,8 @@ def membership_sql(engine: Engine, segmentation: str, dialect: Dialect = "duckdb
     kind, model, inputs = found
     if kind == "rules":
         raise CannotCompile(segmentation, "only models are, and this is of kind rules")
+    if model is None:
+        raise CannotCompile(segmentation, "[privacy] in sqlseg.toml keeps its model out of the published file")
     names = None
     if dialect != "duckdb":
         names = dict(

@@ -8,14 +8,13 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
 from sqlseg.publish import patching
-from sqlseg.publish.contents import published_relations
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
 from sqlseg.publish.snapshot import publish_snapshot
-from sqlseg.workflow.live import live_views
 from sqlseg.workflow.locking import lock_new_versions
 from sqlseg.workflow.narration import Stopwatch
 from sqlseg.workflow.outcome import Outcome
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.published import policy, published_measures, relations_to_publish
 from sqlseg.workflow.state import last_refresh, update_run
 
 PATCHED_SHARE = 0.2
@@ -26,7 +25,9 @@ def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopw
     """Replace the published file, unless nothing is new and it holds the last refresh already."""
     path = project.settings.warehouse.published
     if outcome.plan.kind == "noop" and published_run(path) == _last_run_id(engine):
-        return outcome
+        if published_measures(path) == policy(project).measures:
+            return outcome
+        stopwatch.narrator.note("Nothing is new; what [privacy] asks of the published file is.")
     with stopwatch.step("publish", "Publishing"):
         _publish(engine, project, outcome, path, stopwatch)
     update_run(engine, outcome.run_id, {"seconds": json.dumps(stopwatch.seconds), "finished_at": stopwatch.clock.now()})
@@ -37,8 +38,7 @@ def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopw
 
 def _publish(engine: Engine, project: Project, outcome: Outcome, path: Path, stopwatch: Stopwatch) -> None:
     """Patch a copy of the last published file where little has changed since, else build it whole; then swap."""
-    names = list(project.settings.segmentations)
-    relations = [*published_relations(engine, names), *live_views(engine, names)]
+    relations = relations_to_publish(engine, project)
     patch, whole = _patch(engine, project, outcome, path), True
     if patch is not None:
         try:
@@ -68,7 +68,7 @@ def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Pa
     touched = int(engine.value("select count(*) from touched_users"))
     if known[1] < patching.SMALLEST_BYTES or touched > PATCHED_SHARE * outcome.users_total:
         return None
-    if known[0] != before or published_run(path) != before:
+    if known[0] != before or published_run(path) != before or published_measures(path) != policy(project).measures:
         return None
     return Patch("touched_users", frozenset(outcome.by_user), int(known[1]))
 

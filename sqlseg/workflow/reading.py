@@ -30,17 +30,30 @@ class UnknownSegmentation(SqlsegError):
         super().__init__(f"No segmentation named {name!r} is published.", hint=f"Choose one of: {', '.join(known)}.")
 
 
+class NotPublished(SqlsegError):
+    """A command needs tables that the privacy settings keep out of the published file."""
+
+    def __init__(self, path: Path, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"{path} is published without {', '.join(missing)}, which this needs.",
+            hint="See [privacy] tables in sqlseg.toml, and segments.privacy in the published file.",
+        )
+
+
 @dataclass(frozen=True)
 class SegmentRow:
-    """One segment as the published file has it; shares are 0 to 1, `revenue_share` is None without revenue."""
+    """One segment as the published file has it; shares are 0 to 1, `revenue_share` is None without revenue.
+
+    What the privacy settings withhold is None.
+    """
 
     segment_id: str
     name: str
-    user_count: int
-    share: float
-    revenue: float
+    user_count: int | None
+    share: float | None
+    revenue: float | None
     revenue_share: float | None
-    description: str
+    description: str | None
 
 
 def open_published(path: Path, folders: Sequence[Path] = ()) -> Engine:
@@ -54,6 +67,13 @@ def open_published(path: Path, folders: Sequence[Path] = ()) -> Engine:
         engine.close()
         raise
     return engine
+
+
+def check_published(reader: Engine, *tables: str) -> None:
+    """Raise NotPublished where a published file lacks tables that are to be read."""
+    missing = [table for table in tables if not reader.relation_exists(*table.split("."))]
+    if missing and reader.path is not None:
+        raise NotPublished(reader.path, missing)
 
 
 def run_query(settings: Settings, sql: str, *, name: str = "the query", base: Path) -> pa.Table:
@@ -71,6 +91,7 @@ def run_query(settings: Settings, sql: str, *, name: str = "the query", base: Pa
 def segment_overview(path: Path) -> dict[str, list[SegmentRow]]:
     """Return the segments in use, the largest first, by segmentation."""
     with open_published(path) as reader:
+        check_published(reader, "segments.segmentation", "segments.segment")
         found: dict[str, list[SegmentRow]] = {
             name: [] for (name,) in reader.rows("select segmentation from segments.segmentation order by 1")
         }
@@ -104,6 +125,7 @@ def segmentation_sheet(path: Path, name: str, *, features: int = 5, terms: int =
     if name not in overview:
         raise UnknownSegmentation(name, list(overview))
     with open_published(path) as reader:
+        check_published(reader, "segments.profile", "segments.metric")
         facts = reader.table("select * from segments.segmentation where segmentation = $name", {"name": name})
         telling: dict[str, list[tuple[str, float, float, float | None]]] = {}
         for segment_id, *row in reader.rows(
@@ -144,6 +166,7 @@ def segmentation_sheet(path: Path, name: str, *, features: int = 5, terms: int =
 def segmentation_sql(path: Path, name: str, dialect: Dialect) -> str:
     """Return the scoring of a published segmentation as SQL. Raises UnknownSegmentation or CannotCompile."""
     with open_published(path) as reader:
+        check_published(reader, "segments.segmentation", "segments.segment", "segments.model")
         known = [row[0] for row in reader.rows("select segmentation from segments.segmentation order by 1")]
         if name not in known:
             raise UnknownSegmentation(name, known)

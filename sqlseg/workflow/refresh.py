@@ -29,6 +29,7 @@ from sqlseg.workflow.outcome import Move, Options, Outcome
 from sqlseg.workflow.pins import with_pins
 from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
+from sqlseg.workflow.published import check_privacy
 from sqlseg.workflow.publishing import publish
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.state import (
@@ -117,6 +118,7 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
     """
     project = open_project(directory)
     check_lock(project)
+    check_privacy(project)
     check_shop_sql(project.settings)
     if options.segmentation is not None and options.segmentation not in project.settings.segmentations:
         raise UnknownSegmentation(options.segmentation, list(project.settings.segmentations))

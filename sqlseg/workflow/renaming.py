@@ -1,11 +1,10 @@
 """Names that people give to segments."""
 
 from sqlseg.errors import SqlsegError
-from sqlseg.publish.contents import published_relations
 from sqlseg.publish.snapshot import publish_snapshot
-from sqlseg.workflow.live import live_views
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.published import check_privacy, relations_to_publish
 from sqlseg.workflow.warehouse import open_warehouse
 
 _LONGEST = 200
@@ -27,6 +26,7 @@ def rename_segment(project: Project, segment_id: str, text: str, narrator: Narra
             f"A segment name is one line of at most {_LONGEST} printable characters, got {len(name)}: {name[:60]!r}.",
             hint="Shorten it, or leave control characters and marks of direction out.",
         )
+    check_privacy(project)
     with open_warehouse(project) as engine:
         known = engine.rows(
             "select segment_id, segmentation, segment_name from segments.segment where retired_at is null order by 1"
@@ -56,10 +56,5 @@ def rename_segment(project: Project, segment_id: str, text: str, narrator: Narra
                     f"update segments.{table} set segment_name = $name where segment_id = $segment_id", values
                 )
         with narrator.step("Publishing"):
-            names = list(project.settings.segmentations)
-            publish_snapshot(
-                engine,
-                project.settings.warehouse.published,
-                [*published_relations(engine, names), *live_views(engine, names)],
-            )
+            publish_snapshot(engine, project.settings.warehouse.published, relations_to_publish(engine, project))
     return str(found[2]), name

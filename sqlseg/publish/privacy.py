@@ -1,0 +1,50 @@
+"""What is done to the tables of the warehouse on their way into the published file, in one place."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlseg.engine.duckdb import Engine
+from sqlseg.names import PRIVACY
+from sqlseg.publish.allowing import EVERYTHING, AllowList, allowed_relations
+from sqlseg.publish.snapshot import PublishedRelation
+
+COMMENT = "What was done to this file for the privacy of users, as [privacy] in sqlseg.toml asks; one row a measure."
+COLUMN_COMMENTS = {"measure": "What was done, such as tables or columns.", "value": "How; lists as JSON."}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a published file may hold; by default everything, as it is."""
+
+    allow: AllowList = EVERYTHING
+
+    @property
+    def measures(self) -> tuple[tuple[str, str], ...]:
+        """What a reader of the file is told: nothing where nothing is done."""
+        found = []
+        if self.allow.tables is not None:
+            found.append(("tables", json.dumps(self.allow.tables)))
+        if self.allow.columns is not None:
+            found.append(("columns", json.dumps(self.allow.columns)))
+        return tuple(found)
+
+
+def protected_relations(
+    engine: Engine, relations: Sequence[PublishedRelation], policy: Policy
+) -> list[PublishedRelation]:
+    """Return relations as a policy lets them be published, and segments.privacy, which says what the policy is.
+
+    Both ways of publishing, whole and by patching, read these and nothing else.
+    """
+    if not policy.measures:
+        return list(relations)
+    return [*allowed_relations(engine, relations, policy.allow), _told(policy)]
+
+
+def _told(policy: Policy) -> PublishedRelation:
+    rows = ", ".join(
+        "(" + ", ".join("'" + text.replace("'", "''") + "'" for text in row) + ")" for row in policy.measures
+    )
+    source = f"(select * from (values {rows}) as told (measure, value))"
+    return PublishedRelation(PRIVACY, source, COMMENT, COLUMN_COMMENTS)

@@ -1,0 +1,36 @@
+"""`[privacy]`: what of a shop reaches the published file, and in which form."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import PlainValidator
+
+from sqlseg.settings.section import Section
+
+_PATTERN = re.compile(r"[A-Za-z0-9_.*?]+")
+
+
+def _patterns(example: str) -> Callable[[object], tuple[str, ...] | None]:
+    """Return a check for lists of names in which * stands for any letters and ? for one."""
+
+    def checked(value: object) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+            raise ValueError(f"must be a list of names such as {example}, got {value!r}")
+        for one in value:
+            if not _PATTERN.fullmatch(one):
+                raise ValueError(f"must hold names of letters, digits, _ and ., with * and ? for any, got {one!r}")
+        return tuple(dict.fromkeys(value))
+
+    return checked
+
+
+class PrivacySettings(Section):
+    """`[privacy]`: what of the shop reaches the published file, and in which form."""
+
+    tables: Annotated[tuple[str, ...] | None, PlainValidator(_patterns('["segments.segment*", "features.rfm*"]'))] = (
+        None
+    )
+    columns: Annotated[tuple[str, ...] | None, PlainValidator(_patterns('["rfm__*", "cadence__orders"]'))] = None

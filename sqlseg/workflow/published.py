@@ -1,0 +1,93 @@
+"""What the published file of a project is to hold, and what the one that is there was made to hold."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sqlseg.engine.duckdb import Engine
+from sqlseg.errors import SqlsegError
+from sqlseg.features.view import View
+from sqlseg.names import PRIVACY, PUBLISHED_TABLES
+from sqlseg.publish.allowing import AllowList, matches
+from sqlseg.publish.contents import published_relations
+from sqlseg.publish.privacy import Policy, protected_relations
+from sqlseg.publish.snapshot import PublishedRelation
+from sqlseg.settings import setting_problem
+from sqlseg.settings.values import nearest
+from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
+from sqlseg.workflow.live import live_relation, live_views
+from sqlseg.workflow.project import Project
+
+
+def relations_to_publish(engine: Engine, project: Project) -> list[PublishedRelation]:
+    """Return what is published of a project, as its privacy settings let it."""
+    names = list(project.settings.segmentations)
+    return protected_relations(
+        engine, [*published_relations(engine, names), *live_views(engine, names)], policy(project)
+    )
+
+
+def policy(project: Project) -> Policy:
+    """Return what the settings of a project let the published file hold."""
+    settings = project.settings.privacy
+    return Policy(AllowList(settings.tables, settings.columns))
+
+
+def published_measures(path: Path) -> tuple[tuple[str, str], ...] | None:
+    """Return what a published file says was done for privacy, or None where there is no such file that opens."""
+    if not path.is_file():
+        return None
+    try:
+        with Engine.open(path, read_only=True) as reader:
+            if not reader.relation_exists(PRIVACY.schema, PRIVACY.name):
+                return ()
+            return tuple((row[0], row[1]) for row in reader.rows(f"select measure, value from {PRIVACY}"))
+    except SqlsegError:
+        return None
+
+
+def check_privacy(project: Project) -> None:
+    """Raise InvalidSettings where the privacy settings name a table or feature that no published file could hold."""
+    settings = project.settings.privacy
+    for key, patterns, known in (
+        ("tables", settings.tables, _tables),
+        ("columns", settings.columns, _features),
+    ):
+        if patterns is None:
+            continue
+        names = sorted(known(project))
+        for place, pattern in enumerate(patterns):
+            if any(matches(name, [pattern]) for name in names):
+                continue
+            what = "table or view" if key == "tables" else "feature"
+            message = f"no published {what} is called {pattern!r}{nearest(pattern, names)}"
+            raise setting_problem(project.settings, ("privacy", key, place), message)
+
+
+def _views(project: Project) -> list[View]:
+    """Return every view whose features may be published, with all columns that it can have."""
+    views = [view for view in project.computed_views() if view.kind == "features"]
+    for one in project.forecasts:
+        columns = [f"{target}_{days}d" for days in one.horizons for target in ("p_order", "orders", "spend")]
+        views.append(forecast_view(one, columns))
+    if project.sentiment is not None:
+        views.append(sentiment_view(project.sentiment))
+    return views
+
+
+def _tables(project: Project) -> Iterable[str]:
+    yield from map(str, (*PUBLISHED_TABLES, PRIVACY))
+    for name in project.settings.segmentations:
+        yield f"segments.{name}_users"
+        yield str(live_relation(name))
+    for view in _views(project):
+        yield view.relation
+        yield f"features.{view.name}"
+    for view in project.computed_views():
+        if view.kind == "statistics":
+            yield view.relation
+
+
+def _features(project: Project) -> Iterable[str]:
+    for view in _views(project):
+        for column in view.values:
+            yield f"{view.name}__{column.name}"
