@@ -2,9 +2,9 @@
 
 import csv
 import io
-import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,12 @@ def query(
     project: ProjectOption = Path(),
     json: JsonOption = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV; an apostrophe keeps texts from being formulas in a spreadsheet.")
+        bool,
+        typer.Option(
+            "--csv",
+            help="Print CSV as in RFC 4180, but with LF at the end of lines; an apostrophe keeps texts from being "
+            "formulas in a spreadsheet.",
+        ),
     ] = False,
     exact: Annotated[bool, typer.Option("--exact", help="With --csv: texts as they are, for other programs.")] = False,
 ) -> None:
@@ -47,13 +52,24 @@ def query(
     if json:
         print_json(table.to_pylist())
     elif as_csv:
-        text = io.StringIO()
-        writer = csv.writer(text)
         rows = [table.column_names, *(tuple(row.values()) for row in table.to_pylist())]
-        writer.writerows(rows if exact else [[spreadsheet_safe(value) for value in row] for row in rows])
-        write_text(text.getvalue().replace("\r\n", "\n") if sys.stdout.isatty() else text.getvalue())
+        write_text(_csv(rows if exact else [[spreadsheet_safe(value) for value in row] for row in rows]))
     else:
         print_table(None, table.column_names, [tuple(row.values()) for row in table.to_pylist()])
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as RFC 4180 has them, but for the ends of lines.
+
+    Of its CRLF, cut, sort and join would keep a part in the last column; so psql and most others write LF.
+    """
+    text = io.StringIO()
+    for row in rows:
+        # With CRLF as its end, the writer also quotes what holds a CR, as it has to be.
+        line = io.StringIO()
+        csv.writer(line).writerow(row)
+        text.write(line.getvalue().removesuffix("\r\n") + "\n")
+    return text.getvalue()
 
 
 def _is_file(sql: str) -> bool:

@@ -65,3 +65,7 @@ def main() -> None:
         # Whoever reads has read enough, as `head` does.
         sys.stderr.close()
         sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

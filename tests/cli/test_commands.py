@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import click
 import pytest
@@ -149,13 +151,27 @@ def test_narration_goes_to_stderr(make_shop):
 def test_a_query_as_csv_and_from_a_file(shop, tmp_path):
     select = "select segment_name, user_count from segments.segment where segmentation = 'tier' order by 1"
     expected = shop.published(select)
-    rows = list(csv.reader(io.StringIO(shop.sqlseg("query", select, "--csv").out)))
+    printed = shop.sqlseg("query", select, "--csv").out
+    assert "\r" not in printed and printed.endswith("\n")
+    rows = list(csv.reader(io.StringIO(printed)))
     assert rows == [["segment_name", "user_count"], *[[name, str(count)] for name, count in expected]]
     file = tmp_path / "question.sql"
     file.write_text(select)
     assert json.loads(shop.sqlseg("query", str(file), "--json").out) == [
         {"segment_name": name, "user_count": count} for name, count in expected
     ]
+
+
+def test_ends_of_lines_within_a_csv_are_kept(shop):
+    text = "select chr(13) as a, 'x' || chr(10) || 'y' as b, 'p' || chr(13) || chr(10) || 'q' as c"
+    printed = shop.sqlseg("query", text, "--csv", "--exact").out
+    assert printed == 'a,b,c\n"\r","x\ny","p\r\nq"\n'
+
+
+@pytest.mark.parametrize("module", ["sqlseg", "sqlseg.cli.main"])
+def test_python_runs_the_package(module):
+    run = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, f"sqlseg {__version__}\n"), run.stderr
 
 
 def test_a_query_changes_nothing_and_sees_no_events(shop):
