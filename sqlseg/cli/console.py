@@ -25,10 +25,15 @@ from rich.table import Table
 from rich.text import Text
 
 from sqlseg.errors import SqlsegError
+from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.narration import Clock
 
 ProjectOption = Annotated[
     Path, typer.Option("--project", "-p", help="The project's folder.", show_default="here", file_okay=True)
+]
+WaitOption = Annotated[
+    float,
+    typer.Option("--wait", metavar="SECONDS", min=0, help="Wait for so long where another process holds the project."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -68,6 +73,11 @@ def stdout() -> Console:
 def system_clock() -> Clock:
     """Return the clock of this machine."""
     return Clock(now=lambda: datetime.now(UTC).replace(tzinfo=None), seconds=perf_counter)
+
+
+def patience(wait: float) -> Patience:
+    """Return how long a command waits for a project that another process holds."""
+    return Patience(wait, system_clock(), Terminal())
 
 
 def print_error(error: SqlsegError) -> None:

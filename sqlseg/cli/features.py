@@ -5,7 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, stderr, stdout
+from sqlseg.cli.console import (
+    JsonOption,
+    ProjectOption,
+    WaitOption,
+    patience,
+    print_json,
+    print_table,
+    stderr,
+    stdout,
+)
 from sqlseg.features.comparison import compare_views
 from sqlseg.features.lineage import view_lineage
 from sqlseg.features.view import View
@@ -49,13 +58,14 @@ def show(
     name: ViewArgument,
     sql: Annotated[bool, typer.Option("--sql", help="Print SQL for any DuckDB shell on the warehouse.")] = False,
     project: ProjectOption = Path(),
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Show what a feature view computes, column by column, and from what."""
     opened = open_registry(project)
     view = opened.registry.view("features", name)
     if sql:
-        text = pasteable_sql(opened, view)
+        text = pasteable_sql(opened, view, patience(wait))
         if json:
             print_json({"view": view.ref, "sql": text})
         else:
@@ -107,9 +117,9 @@ def diff(
 
 
 @app.command()
-def check(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+def check(project: ProjectOption = Path(), wait: WaitOption = 0.0, json: JsonOption = False) -> None:
     """Check every view on the warehouse's events: one row a user, its column tags, the same rows on slices of users."""
-    results = check_views(project)
+    results = check_views(project, patience(wait))
     if json:
         print_json([vars(result) for result in results])
     else:

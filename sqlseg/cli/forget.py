@@ -9,6 +9,8 @@ from sqlseg.cli.console import (
     JsonOption,
     ProjectOption,
     Terminal,
+    WaitOption,
+    patience,
     print_json,
     print_table,
     stderr,
@@ -28,10 +30,11 @@ def forget(
     users: Annotated[list[str] | None, typer.Argument(metavar="USER...", help="The ids of users.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A text file with one user id a line, UTF-8.")] = None,
     project: ProjectOption = Path(),
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Erase users from every table and file of sqlseg, rewrite the files, and keep the users from coming back."""
-    receipt = forget_users(project, [*(users or []), *_ids(file)], system_clock(), Terminal())
+    receipt = forget_users(project, [*(users or []), *_ids(file)], system_clock(), Terminal(), patience(wait))
     if json:
         print_json(
             {

@@ -11,6 +11,7 @@ from sqlseg.cli.console import (
     JsonOption,
     ProjectOption,
     Terminal,
+    WaitOption,
     print_error,
     print_json,
     print_json_line,
@@ -63,10 +64,11 @@ def plan(
     segmentation: OneOption = None,
     full: FullOption = False,
     require_gpu: GpuOption = False,
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Tell what a refresh would do and who would move; changes nothing."""
-    options = Options(as_of, refit, segmentation, full, require_gpu)
+    options = Options(as_of, refit, segmentation, full, require_gpu, wait=wait)
     outcome = workflow.refresh(project, options, system_clock(), Terminal(), dry=True)
     if json:
         print_json(_summary(outcome))
@@ -96,15 +98,18 @@ def refresh(
     require_gpu: GpuOption = False,
     watch: WatchOption = None,
     publish_anyway: AnywayOption = False,
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Bring features, embeddings and segments up to date, and publish them."""
     if watch is not None:
         if as_of is not None or full or refit not in (None, "never"):
             raise typer.BadParameter("goes with none of --as-of, --full and --refit: it takes what is new as it comes.")
-        _watch(project, Options(None, "never", segmentation, False, require_gpu, publish_anyway), watch, json=json)
+        _watch(
+            project, Options(None, "never", segmentation, False, require_gpu, publish_anyway, wait), watch, json=json
+        )
         return
-    options = Options(as_of, refit, segmentation, full, require_gpu, publish_anyway)
+    options = Options(as_of, refit, segmentation, full, require_gpu, publish_anyway, wait)
     outcome = workflow.refresh(project, options, system_clock(), Terminal())
     if json:
         print_json(_summary(outcome))

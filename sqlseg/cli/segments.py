@@ -9,6 +9,8 @@ from sqlseg.cli.console import (
     JsonOption,
     ProjectOption,
     Terminal,
+    WaitOption,
+    patience,
     print_json,
     print_table,
     printable,
@@ -132,11 +134,12 @@ def show(
 def explain(
     user: Annotated[str, typer.Argument(help="A user_id.")],
     project: ProjectOption = Path(),
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Say where a user stands in every segmentation, and why."""
     opened = open_project(project)
-    with open_warehouse(opened) as warehouse:
+    with open_warehouse(opened, "sqlseg segments explain", patience(wait)) as warehouse:
         places = explain_user(opened, warehouse, user)
     if json:
         print_json([plain_place(place) for place in places])
@@ -150,10 +153,11 @@ def rename(
     segment_id: Annotated[str, typer.Argument(help="A segment id, such as behavior-3.")],
     text: Annotated[str, typer.Argument(help='The new name; "" goes back to the made one.')],
     project: ProjectOption = Path(),
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Give a segment a name of your own; it stays through every refresh."""
-    before, after = rename_segment(open_project(project), segment_id, text, Terminal())
+    before, after = rename_segment(open_project(project), segment_id, text, Terminal(), patience(wait))
     if json:
         print_json({"segment_id": segment_id, "before": before, "after": after})
         return

@@ -37,6 +37,7 @@ class Engine:
         self._connection = connection
         self._functions: dict[str, VectorFunction] = {}
         self._function_failure: BaseException | None = None
+        self._at_close: list[Callable[[], None]] = []
         self.path = path
 
     @classmethod
@@ -84,6 +85,12 @@ class Engine:
         for name in list(self._functions):
             self.drop_function(name)
         self._connection.close()
+        while self._at_close:
+            self._at_close.pop()()
+
+    def after_close(self, action: Callable[[], None]) -> None:
+        """Have something done once the connection is closed, such as giving a lock back."""
+        self._at_close.append(action)
 
     def confine(self, folders: Iterable[Path], databases: Iterable[Path] = ()) -> None:
         """Shut every later statement of this database off from all files but these; that cannot be undone.

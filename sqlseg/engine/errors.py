@@ -25,9 +25,10 @@ class OutsideConfinement(QueryFailed):
 
 
 class DatabaseLocked(SqlsegError):
-    """Another process holds the database file."""
+    """Another process holds the database file; `pid` is its number where the database says it."""
 
-    def __init__(self, path: str, holder: str | None) -> None:
+    def __init__(self, path: str, holder: str | None, pid: int | None = None) -> None:
+        self.pid = pid
         held = f" by {holder}" if holder else ""
         super().__init__(
             f"{path} is held{held}.",
@@ -72,7 +73,10 @@ class PathNotWritable(SqlsegError):
         super().__init__(f"{path} cannot be opened: {detail}", hint="Check the path and its permissions.")
 
 
-_LOCKED = re.compile(r'Could not set lock on file "([^"]+)"(?:: Conflicting lock is held in (.+?\(PID \d+\)))?')
+_LOCKED = re.compile(
+    r'Could not set lock on file "([^"]+)"'
+    r"(?:: Conflicting lock is held in ((?:.+? \(PID (\d+)\)|PID (\d+))(?: by user [^\s.]+)?))?"
+)
 _CONFINED = re.compile(
     r'Permission Error: (?:Cannot access (?:file|directory) "(?P<path>.*?)" - file system operations are disabled|'
     r"(?P<other>(?:Loading external extensions|Modifying the \w+) (?:is|has been) disabled)[^\n]*)",
@@ -97,7 +101,8 @@ def explained(error: Exception, path: Path | None = None) -> SqlsegError:
     first_line = text.splitlines()[0] if text else type(error).__name__
     locked = _LOCKED.search(text)
     if locked:
-        return DatabaseLocked(locked.group(1).strip(), locked.group(2))
+        pid = locked.group(3) or locked.group(4)
+        return DatabaseLocked(locked.group(1).strip(), locked.group(2), int(pid) if pid else None)
     if "No space left on device" in text or "Disk quota exceeded" in text:
         return DiskFull(first_line)
     if confined := _CONFINED.search(text):

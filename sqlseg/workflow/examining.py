@@ -14,6 +14,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.resources import resource_root
 from sqlseg.settings import FILE_NAME
+from sqlseg.workflow.holding import WarehouseHeld
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.published import check_privacy
@@ -75,13 +76,16 @@ def _warehouse(project: Project, clock: Clock) -> Finding:
     if not path.is_file():
         return Finding("warehouse", "not there yet", advice="Run `sqlseg refresh`.")
     try:
-        with open_warehouse(project) as engine:
+        with open_warehouse(project, "sqlseg doctor") as engine:
             state = last_refresh(engine)
             finished = engine.value("select max(finished_at) from segments.run where status = 'done'")
             failed = engine.row(
                 "select run_id, error from segments.run where status = 'failed' "
                 "and run_id = (select max(run_id) from segments.run)"
             )
+    except WarehouseHeld as held:
+        # A refresh under way is nothing wrong; a BI tool that has the warehouse open is.
+        return Finding("warehouse", held.message, fine=None if held.by_sqlseg else False, advice=held.hint)
     except SqlsegError as error:
         return Finding("warehouse", error.message, fine=False, advice=error.hint)
     if failed:

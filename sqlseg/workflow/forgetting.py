@@ -8,18 +8,23 @@ from pathlib import Path
 import pyarrow as pa
 
 from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.filelock import FileLock
 from sqlseg.engine.rewriting import rewrite_database
 from sqlseg.errors import SqlsegError
 from sqlseg.events.erasure import REASON
 from sqlseg.publish.snapshot import publish_snapshot
 from sqlseg.resources import sql_text
 from sqlseg.workflow.erasure_list import list_file, remember_erased
+from sqlseg.workflow.holding import Patience, patiently, take_lock
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.published import check_privacy, relations_to_publish
 from sqlseg.workflow.state import last_refresh
 from sqlseg.workflow.texts import forget_texts
 from sqlseg.workflow.warehouse import open_warehouse
+
+COMMAND = "sqlseg forget"
+"""What others are told that wait for it; never with the ids."""
 
 
 class NobodyToForget(SqlsegError):
@@ -49,7 +54,9 @@ class Receipt:
     list_file: Path
 
 
-def forget(directory: Path, users: Sequence[str], clock: Clock, narrator: Narrator) -> Receipt:
+def forget(
+    directory: Path, users: Sequence[str], clock: Clock, narrator: Narrator, patience: Patience | None = None
+) -> Receipt:
     """Erase users from a project, in four steps, of which each may be repeated by forgetting the same users again.
 
     Their keyed hashes go on the list first, so that no refresh takes them in; then their rows go, with a receipt, in
@@ -66,19 +73,28 @@ def forget(directory: Path, users: Sequence[str], clock: Clock, narrator: Narrat
     now = clock.now()
     if not settings.warehouse.path.is_file():
         return Receipt(_erasure_id(now), now, len(named), 0, {}, (), tuple(named), (), (), list_file(settings))
-    rewritten = []
-    with open_warehouse(project) as engine:
+    # Also between the steps nobody else gets at the warehouse.
+    lock = patiently(patience, lambda: take_lock(settings, COMMAND))
+    try:
+        return _forget(project, named, now, narrator, patience, lock)
+    finally:
+        lock.release()
+
+
+def _forget(
+    project: Project, named: list[str], now: datetime, narrator: Narrator, patience: Patience | None, lock: FileLock
+) -> Receipt:
+    warehouse, rewritten = project.settings.warehouse, []
+    with open_warehouse(project, COMMAND, patience, lock=lock) as engine:
         with narrator.step("Erasing"), engine.transaction():
             receipt = _erased(engine, project, named, now)
         if last_refresh(engine) is not None:
             with narrator.step("Publishing"):
-                publish_snapshot(engine, settings.warehouse.published, relations_to_publish(engine, project))
-            rewritten.append(settings.warehouse.published)
+                publish_snapshot(engine, warehouse.published, relations_to_publish(engine, project))
+            rewritten.append(warehouse.published)
     with narrator.step("Rewriting the warehouse"):
-        rewrite_database(
-            settings.warehouse.path, threads=settings.warehouse.threads, memory_limit=settings.warehouse.memory_limit
-        )
-    rewritten.append(settings.warehouse.path)
+        rewrite_database(warehouse.path, threads=warehouse.threads, memory_limit=warehouse.memory_limit)
+    rewritten.append(warehouse.path)
     return Receipt(**{**vars(receipt), "rewritten": tuple(rewritten)})
 
 

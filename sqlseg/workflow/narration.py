@@ -1,5 +1,6 @@
 """How a running command tells what it does, and how it learns the time; both come from outside."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -36,10 +37,11 @@ class Silence:
 
 @dataclass(frozen=True)
 class Clock:
-    """`now` is UTC without zone; `seconds` only ever goes up."""
+    """`now` is UTC without zone; `seconds` only ever goes up; `sleep` lets as many of them pass."""
 
     now: Callable[[], datetime]
     seconds: Callable[[], float]
+    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass

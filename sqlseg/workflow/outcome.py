@@ -19,6 +19,8 @@ class Options:
     full: bool = False
     require_gpu: bool = False
     publish_anyway: bool = False
+    wait: float = 0.0
+    """Seconds, for another process that holds the project."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.features.view import View
 from sqlseg.workflow.checking import CheckResult, check_results, record_checks
 from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
+from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.state import forecasts_in_use, last_refresh, sentiment_in_use
@@ -13,7 +14,7 @@ from sqlseg.workflow.viewing import NoRefreshYet
 from sqlseg.workflow.warehouse import open_warehouse
 
 
-def check_project(directory: Path, clock: Clock) -> tuple[str, list[CheckResult]]:
+def check_project(directory: Path, clock: Clock, patience: Patience | None = None) -> tuple[str, list[CheckResult]]:
     """Return the id of the last refresh, and what every check says of what it left; `quality.check` has it from now on.
 
     Nothing else changes, and the published file does not. Raises NoRefreshYet, and what opening a project raises.
@@ -21,7 +22,7 @@ def check_project(directory: Path, clock: Clock) -> tuple[str, list[CheckResult]
     project = open_project(directory)
     if not project.settings.warehouse.path.is_file():
         raise NoRefreshYet(project)
-    with open_warehouse(project) as engine:
+    with open_warehouse(project, "sqlseg check", patience) as engine:
         last = last_refresh(engine)
         if last is None:
             raise NoRefreshYet(project)

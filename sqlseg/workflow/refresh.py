@@ -22,6 +22,7 @@ from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
 from sqlseg.workflow.computing import compute, count_embedded
 from sqlseg.workflow.confinement import check_shop_sql
 from sqlseg.workflow.erasure_list import erased_users
+from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.images import files_fingerprint
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
@@ -125,7 +126,9 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
     if dry and not project.settings.warehouse.path.is_file():
         engine = open_without_warehouse(project)
     else:
-        engine = open_warehouse(project, prepared=not dry, sources=True)
+        command = "sqlseg plan" if dry else "sqlseg refresh"
+        patience = Patience(options.wait, clock, narrator)
+        engine = open_warehouse(project, command, patience, prepared=not dry, sources=True)
     with engine:
         try:
             outcome = refresh_within(engine, project, options, clock, narrator, dry=dry)

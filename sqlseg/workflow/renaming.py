@@ -2,6 +2,7 @@
 
 from sqlseg.errors import SqlsegError
 from sqlseg.publish.snapshot import publish_snapshot
+from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.published import check_privacy, relations_to_publish
@@ -14,7 +15,9 @@ class CannotRename(SqlsegError):
     """A segment cannot get the name that was asked for."""
 
 
-def rename_segment(project: Project, segment_id: str, text: str, narrator: Narrator) -> tuple[str, str]:
+def rename_segment(
+    project: Project, segment_id: str, text: str, narrator: Narrator, patience: Patience | None = None
+) -> tuple[str, str]:
     """Give a segment a name in the warehouse and in the published file; return the names before and after.
 
     An empty text takes a given name back; the segment is then called by its id until the next fit names it.
@@ -27,7 +30,7 @@ def rename_segment(project: Project, segment_id: str, text: str, narrator: Narra
             hint="Shorten it, or leave control characters and marks of direction out.",
         )
     check_privacy(project)
-    with open_warehouse(project) as engine:
+    with open_warehouse(project, "sqlseg segments rename", patience) as engine:
         known = engine.rows(
             "select segment_id, segmentation, segment_name from segments.segment where retired_at is null order by 1"
         )

@@ -12,6 +12,7 @@ from sqlseg.features.binding import bound_sql, every_user_sql
 from sqlseg.features.checks import check_queries, slice_differences
 from sqlseg.features.view import View
 from sqlseg.workflow.as_of import local
+from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.state import last_refresh
@@ -42,11 +43,11 @@ def _moment_of_last(engine: Engine, project: Project) -> tuple[datetime, datetim
     return state.as_of, local(state.as_of, project.settings.project.timezone)
 
 
-def pasteable_sql(project: Project, view: View) -> str:
+def pasteable_sql(project: Project, view: View, patience: Patience | None = None) -> str:
     """Return a feature view as SQL for a DuckDB shell on the warehouse, as of the last refresh. Raises NoRefreshYet."""
     if not project.settings.warehouse.path.is_file():
         raise NoRefreshYet(project)
-    with open_warehouse(project) as engine:
+    with open_warehouse(project, "sqlseg features show", patience) as engine:
         as_of, local_as_of = _moment_of_last(engine, project)
     return every_user_sql(view, as_of, local_as_of)
 
@@ -55,12 +56,12 @@ def sequence_tokens(project: Project, view: View) -> pa.Table:
     """Return the rows of a sequence view over the events of the last refresh, in order. Raises NoRefreshYet."""
     if not project.settings.warehouse.path.is_file():
         raise NoRefreshYet(project)
-    with open_warehouse(project) as engine:
+    with open_warehouse(project, "sqlseg encoders") as engine:
         as_of, local_as_of = _moment_of_last(engine, project)
         return engine.table(f"select * from ({bound_sql(view, as_of, local_as_of)}) order by user_id, position")
 
 
-def check_views(directory: Path) -> list[CheckResult]:
+def check_views(directory: Path, patience: Patience | None = None) -> list[CheckResult]:
     """Check every computed feature view: its grain, its tags, and that slices of users give the same rows.
 
     Raises NoRefreshYet, and what opening a project raises.
@@ -70,7 +71,7 @@ def check_views(directory: Path) -> list[CheckResult]:
     if not project.settings.warehouse.path.is_file():
         raise NoRefreshYet(project)
     results = []
-    with open_warehouse(project) as engine:
+    with open_warehouse(project, "sqlseg features check", patience) as engine:
         as_of, local_as_of = _moment_of_last(engine, project)
         for view in project.computed_views():
             if view.kind != "features":

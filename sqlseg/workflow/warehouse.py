@@ -1,20 +1,32 @@
 """Opens the working database of a project."""
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.errors import DatabaseLocked
+from sqlseg.engine.filelock import FileLock
 from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
 from sqlseg.workflow.confinement import confine_to_project
+from sqlseg.workflow.holding import Patience, held_by_others, patiently, take_lock
 from sqlseg.workflow.project import Project
 
 
-def open_warehouse(project: Project, *, prepared: bool = True, sources: bool = False) -> Engine:
+def open_warehouse(
+    project: Project,
+    command: str = "sqlseg",
+    patience: Patience | None = None,
+    *,
+    prepared: bool = True,
+    sources: bool = False,
+    lock: FileLock | None = None,
+) -> Engine:
     """Open the project's working database, with its schemas and tables made where they are missing.
 
-    It is confined to what sqlseg.toml declares; the sources are attached before that where they are asked for. Raises
-    DatabaseLocked where another process holds it, DatabaseDamaged, NewerWarehouse, SchemaTaken or MissingSource.
+    `command` is what other processes are told meanwhile; `lock` one that is held already. The database is confined to
+    what sqlseg.toml declares; the sources are attached before that where they are asked for. Raises WarehouseHeld where
+    another process holds it for longer than patience lasts, DatabaseDamaged, NewerWarehouse, SchemaTaken or
+    MissingSource.
     """
-    settings = project.settings.warehouse
-    settings.path.parent.mkdir(parents=True, exist_ok=True)
-    engine = Engine.open(settings.path, threads=settings.threads, memory_limit=settings.memory_limit)
+    project.settings.warehouse.path.parent.mkdir(parents=True, exist_ok=True)
+    engine = patiently(patience, lambda: _open_alone(project, command, lock))
     try:
         if prepared:
             with engine.transaction():
@@ -25,6 +37,23 @@ def open_warehouse(project: Project, *, prepared: bool = True, sources: bool = F
     except BaseException:
         engine.close()
         raise
+    return engine
+
+
+def _open_alone(project: Project, command: str, lock: FileLock | None) -> Engine:
+    settings = project.settings.warehouse
+    taken = None if lock else take_lock(project.settings, command)
+    try:
+        engine = Engine.open(settings.path, threads=settings.threads, memory_limit=settings.memory_limit)
+    except BaseException as error:
+        held = held_by_others(project.settings, error) if isinstance(error, DatabaseLocked) else None
+        if taken:
+            taken.release()
+        if held:
+            raise held from error
+        raise
+    if taken:
+        engine.after_close(taken.release)
     return engine
 
 

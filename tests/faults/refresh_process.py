@@ -145,7 +145,7 @@ def left_behind(shop: Shop) -> list[str]:
         path.name
         for folder in folders
         for path in folder.iterdir()
-        if path.name.endswith((".building", ".wal", ".tmp")) and path.exists()
+        if path.name.endswith((".building", ".wal", ".tmp", ".duckdb.lock")) and path.exists()
     )
 
 

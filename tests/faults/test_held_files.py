@@ -39,7 +39,8 @@ def test_the_warehouse_is_held(warm: Stage, read_only: bool, tmp_path: Path) -> 
     shop = warm.shop.copy(tmp_path / "shop")
     before = shop.published.read_bytes()
     with held(shop.warehouse, read_only=read_only) as holder:
-        assert_explained(shop.refresh(), str(shop.warehouse), "is held by", str(holder))
+        told = (f"(process {holder} of ", "running since", f"let people and BI tools open {shop.published} instead")
+        assert_explained(shop.refresh(), str(shop.warehouse), "is held by", *told)
     assert shop.published.read_bytes() == before
     shop.refresh_here()
     warm.assert_finished(shop)

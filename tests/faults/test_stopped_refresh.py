@@ -36,7 +36,7 @@ def test_a_second_refresh_is_refused_and_ctrl_c_ends_the_first(new_shop: Shop, t
     assert wait_for(log.exists, first)
     time.sleep(1.0)
     assert first.poll() is None
-    assert_explained(shop.refresh(), str(shop.warehouse), "is held", str(first.pid))
+    assert_explained(shop.refresh(), f"{shop.warehouse} is held by `sqlseg refresh` (process {first.pid} on ")
     assert_explained(stop(first), "Interrupted", "as they were")
     assert not shop.published.exists()
     with duckdb.connect(str(shop.warehouse), read_only=True) as warehouse:
