@@ -13,6 +13,7 @@ from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 import numpy as np
 
 from sqlseg.engine.duckdb import quoted
+from sqlseg.insight.splitting import Sorted, best_question
 from sqlseg.segments.blocks import FloatArray, IntArray
 
 MOST_CONDITIONS = 3
@@ -71,6 +72,16 @@ class _Split:
     below: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class _Tree:
+    """What a tree is made from: features and segments (of `count`) of some users, and how few a leaf may hold."""
+
+    columns: Mapping[str, FloatArray]
+    labels: IntArray
+    count: int
+    smallest: int
+
+
 @dataclass(order=True)
 class _Leaf:
     """A leaf that may be split; `gain` (negative, so that a heap gives the largest first) is what its split brings."""
@@ -78,6 +89,7 @@ class _Leaf:
     gain: float
     number: int
     rows: IntArray = field(compare=False)
+    sorted_by: Sorted = field(compare=False)
     conditions: Mapping[str, Condition] = field(compare=False)
     split: _Split | None = field(compare=False)
     parent: "_Leaf | None" = field(compare=False)
@@ -98,8 +110,10 @@ def imitate(columns: Mapping[str, FloatArray], labels: IntArray, segment_count: 
     made_from, held_out = np.sort(drawn[:border]), np.sort(drawn[border:])
     ways: list[list[tuple[Condition, ...]]] = [[] for _ in range(segment_count)]
     predicted = np.full(users, -1)
-    for leaf in _without_twins(_grown(columns, labels, made_from, LEAVES_PER_SEGMENT * segment_count), labels):
-        ways[_majority(labels, leaf)].append(tuple(leaf.conditions.values()))
+    seen = {name: values[made_from] for name, values in columns.items()}
+    tree = _Tree(seen, labels[made_from], segment_count, max(5, round(_SMALLEST_LEAF * made_from.size)))
+    for leaf in _without_twins(_grown(tree, LEAVES_PER_SEGMENT * segment_count), tree.labels):
+        ways[_majority(tree.labels, leaf)].append(tuple(leaf.conditions.values()))
     for segment, of_segment in enumerate(ways):
         predicted[held_out[_found(columns, held_out, of_segment)]] = segment
     actual, told = labels[held_out], predicted[held_out]
@@ -130,17 +144,17 @@ def _found(columns: Mapping[str, FloatArray], rows: IntArray, ways: Sequence[tup
     return found
 
 
-def _grown(columns: Mapping[str, FloatArray], labels: IntArray, rows: IntArray, most_leaves: int) -> list[_Leaf]:
-    smallest = max(5, round(_SMALLEST_LEAF * rows.size))
+def _grown(tree: _Tree, most_leaves: int) -> list[_Leaf]:
     count = 0
 
-    def leaf(rows: IntArray, conditions: Mapping[str, Condition], parent: _Leaf | None) -> _Leaf:
+    def leaf(rows: IntArray, sorted_by: Sorted, conditions: Mapping[str, Condition], parent: _Leaf | None) -> _Leaf:
         nonlocal count
         count += 1
-        split, gain = _best_split(columns, labels, rows, conditions, smallest)
-        return _Leaf(-gain, count, rows, conditions, split, parent)
+        split, gain = _best_split(tree, rows, sorted_by, conditions)
+        return _Leaf(-gain, count, rows, sorted_by, conditions, split, parent)
 
-    open_leaves = [leaf(rows, {}, None)]
+    everyone = np.stack([np.clip(values, -_LARGEST, _LARGEST) for values in tree.columns.values()])
+    open_leaves = [leaf(np.arange(tree.labels.size), Sorted.of(everyone), {}, None)]
     done: list[_Leaf] = []
     while open_leaves and len(open_leaves) + len(done) < most_leaves:
         best = heapq.heappop(open_leaves)
@@ -151,8 +165,11 @@ def _grown(columns: Mapping[str, FloatArray], labels: IntArray, rows: IntArray, 
         was = best.conditions.get(split.feature, Condition(split.feature))
         below = replace(was, high=split.threshold, unknown=was.unknown and split.unknown_below is True)
         above = replace(was, low=split.threshold, unknown=was.unknown and split.unknown_below is False)
-        for condition, mine in ((below, split.below), (above, ~split.below)):
-            heapq.heappush(open_leaves, leaf(best.rows[mine], {**best.conditions, split.feature: condition}, best))
+        for condition, rows in ((below, best.rows[split.below]), (above, best.rows[~split.below])):
+            mine = np.zeros(tree.labels.size, dtype=bool)
+            mine[rows] = True
+            conditions = {**best.conditions, split.feature: condition}
+            heapq.heappush(open_leaves, leaf(rows, best.sorted_by.among(mine), conditions, best))
     return [*done, *open_leaves]
 
 
@@ -176,35 +193,26 @@ def _majority(labels: IntArray, leaf: _Leaf) -> int:
 
 
 def _best_split(
-    columns: Mapping[str, FloatArray],
-    labels: IntArray,
-    rows: IntArray,
-    conditions: Mapping[str, Condition],
-    smallest: int,
+    tree: _Tree, rows: IntArray, sorted_by: Sorted, conditions: Mapping[str, Condition]
 ) -> tuple[_Split | None, float]:
     """Return the split that lowers the Gini impurity most, and by how much, times the users."""
-    from sklearn.tree import DecisionTreeClassifier  # takes a second to import
-
-    names = list(conditions) if len(conditions) == MOST_CONDITIONS else list(columns)
-    own = labels[rows]
-    if rows.size < 2 * smallest or np.unique(own).size == 1:
+    if rows.size < 2 * tree.smallest or np.unique(tree.labels[rows]).size == 1:
         return None, 0.0
-    X = np.clip(np.column_stack([columns[name][rows] for name in names]), -_LARGEST, _LARGEST)
-    tree = DecisionTreeClassifier(max_depth=1, min_samples_leaf=smallest, random_state=0).fit(X, own).tree_
-    if tree.node_count == 1:
+    names = list(tree.columns)
+    if len(conditions) == MOST_CONDITIONS:
+        sorted_by = sorted_by.of_features([names.index(name) for name in conditions])
+        names = list(conditions)
+    question = best_question(sorted_by, tree.labels, tree.count, tree.smallest)
+    if question is None:
         return None, 0.0
-    name = names[tree.feature[0]]
-    values = columns[name][rows]
-    unknown_below = bool(tree.missing_go_to_left[0]) if np.isnan(values).any() else None
-    threshold = _plain(values, float(tree.threshold[0]))
+    name = names[question.feature]
+    values = tree.columns[name][rows]
+    unknown_below = question.unknown_below if np.isnan(values).any() else None
+    threshold = _plain(values, question.threshold)
     below = Condition(name, high=threshold, unknown=unknown_below is True).holds(values)
-    if below.all() or not below.any():  # scikit-learn sees values as float32, which may not part them
+    if below.all() or not below.any():  # questions see values as float32, which may not part them
         return None, 0.0
-    weights = tree.weighted_n_node_samples
-    gain = rows.size * float(
-        tree.impurity[0] - (tree.impurity[1] * weights[1] + tree.impurity[2] * weights[2]) / weights[0]
-    )
-    return _Split(name, threshold, unknown_below, below), gain
+    return _Split(name, threshold, unknown_below, below), question.gain
 
 
 def _plain(values: FloatArray, threshold: float) -> float:

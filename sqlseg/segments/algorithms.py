@@ -58,9 +58,12 @@ def algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
-def import_ahead() -> None:
-    """Begin to import what a fit needs, on a thread of its own: it takes seconds, in which a database can compute."""
-    libraries = ("scipy.optimize", "scipy.special", "sklearn.cluster")
+def import_ahead(*, scikit_learn: bool) -> None:
+    """Begin to import what a fit needs, on a thread of its own, while a database can compute.
+
+    k-means does without scikit-learn, which takes a second; the other algorithms and everything learned need it.
+    """
+    libraries = ("scipy.special", "scipy.optimize", *(("sklearn.cluster",) if scikit_learn else ()))
     threading.Thread(target=lambda: [import_module(name) for name in libraries], name="imports", daemon=True).start()
 
 

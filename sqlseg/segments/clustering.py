@@ -4,10 +4,12 @@ An algorithm numbers its clusters by size, largest first, and may return fewer t
 cluster, never two in one place.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -65,7 +67,7 @@ def cluster_count(X: FloatArray, k: int, initial_centers: FloatArray | None) -> 
 def different_users(X: FloatArray, at_most: int) -> int:
     """Return the number of different rows up to a number, counting no further than needed."""
     different = 0
-    for rows in (1_000, X.shape[0]):
+    for rows in (4 * at_most, 1_000, X.shape[0]):
         different = len(np.unique(X[:rows], axis=0)) if X.shape[1] else min(1, X.shape[0])
         if different >= at_most:
             break
@@ -104,14 +106,22 @@ def sampled_rows(users: int, at_most: int, seed: int) -> IntArray:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Hold the linear algebra to one thread, whose sums have one order."""
-    with _threads().limit(limits=1):
+def one_thread(*modules: str) -> Iterator[None]:
+    """Hold the linear algebra to one thread, whose sums have one order.
+
+    What is loaded when it begins is held: `modules` are imported first, where the block would import them.
+    """
+    for module in modules:
+        import_module(module)
+    with _threads(tuple(name for name in _WITH_THREADS if name in sys.modules)).limit(limits=1):
         yield
 
 
-@cache
-def _threads() -> ThreadpoolController:
-    import sklearn.cluster  # noqa: F401 - only the thread pools of libraries that are loaded can be held
+_WITH_THREADS = ("numpy", "scipy.linalg", "sklearn.cluster", "sklearn.ensemble", "sklearn.linear_model")
+"""Modules that load what has thread pools of its own: linear algebra, OpenMP."""
 
+
+@cache
+def _threads(loaded: tuple[str, ...]) -> ThreadpoolController:
+    """Return what holds the thread pools there are once these modules are loaded."""
     return ThreadpoolController()

@@ -150,7 +150,7 @@ def fit_forecasts(moments: Sequence[PastMoment], horizons: Mapping[int, Sequence
     measures: list[Measure] = []
     refusals: list[Refusal] = []
     used: set[int] = set()
-    with one_thread():
+    with one_thread("sklearn.linear_model"):
         for horizon, days in sorted(horizons.items()):
             newest, *rest = (by_days[back] for back in sorted(days))
             older = [moment for moment in rest if moment.days_back >= 2 * horizon]

@@ -44,7 +44,7 @@ def birch(
     if k == 1:
         return one_cluster(X)
     order = np.random.default_rng(seed).permutation(X.shape[0])
-    with one_thread():
+    with one_thread("sklearn.cluster"):
         points = _tree_leaves(X[order], k)
     found = assign(X, points)
     sizes = found.sizes(len(points))

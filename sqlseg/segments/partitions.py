@@ -1,25 +1,17 @@
 """Clusters around centroids: k-means in full, by small batches, and by halving."""
 
-import warnings
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from sqlseg.segments.blocks import FloatArray
 from sqlseg.segments.clustering import Clustering, cluster_count, finished, one_cluster, one_thread
-from sqlseg.segments.hierarchy import ward
+from sqlseg.segments.lloyd import Divided, Points, drawn_apart, means_of, merged, moved
 from sqlseg.segments.shapes import Centroids
-
-if TYPE_CHECKING:
-    # Importing scikit-learn takes seconds, which commands that fit nothing should not wait for.
-    from sklearn.cluster import KMeans
 
 _STARTED_ON = 10_000
 _MAXIMUM_ITERATIONS = 300
 _BATCH = 4_096
 _MORE_THAN_ENOUGH = 3
 _AT_LEAST = 24
-_CONDENSING_ROUNDS = 5
 
 
 def kmeans(
@@ -40,18 +32,18 @@ def kmeans(
     k = cluster_count(X, k, initial_centers)
     if k == 1:
         return one_cluster(X)
-    with one_thread(), warnings.catch_warnings():
-        # Fewer different users than clusters: the empty ones are left out in the end.
-        warnings.filterwarnings("ignore", message="Number of distinct clusters")
+    with one_thread():
         random = np.random.RandomState(seed)
+        points = Points.of(X)
         if initial_centers is not None:
-            fitted = _lloyd(X, k, initial_centers[:k], 1, random)
+            fitted = moved(points, initial_centers[:k] - points.mean)
         elif X.shape[0] > _STARTED_ON:
-            sample = X[np.sort(random.choice(X.shape[0], _STARTED_ON, replace=False))]
-            fitted = _lloyd(X, k, _best_of(sample, k, starts, random).cluster_centers_, 1, random)
+            sample = Points.of(X[np.sort(random.choice(X.shape[0], _STARTED_ON, replace=False))])
+            fitted = moved(points, _best_of(sample, k, starts, random).centers + sample.mean - points.mean)
         else:
-            fitted = _best_of(X, k, starts, random)
-    return finished(X, Centroids(fitted.cluster_centers_), iterations=int(fitted.n_iter_))
+            fitted = _best_of(points, k, starts, random)
+        centers = means_of(X, fitted.labels, len(fitted.centers))
+    return finished(X, Centroids(centers), iterations=fitted.rounds)
 
 
 def minibatch_kmeans(
@@ -100,48 +92,10 @@ def bisecting_kmeans(
     return finished(X, Centroids(fitted.cluster_centers_), iterations=k - 1)
 
 
-def _best_of(X: FloatArray, k: int, starts: int, random: np.random.RandomState) -> "KMeans":
-    drawn = _lloyd(X, k, "k-means++", max(1, starts - 1), random)
-    if starts == 1:
-        return drawn
-    centers = _merged_centers(X, k, random)
-    merged = _lloyd(X, len(centers), centers, 1, random)
-    return merged if merged.inertia_ < drawn.inertia_ else drawn
-
-
-def _merged_centers(X: FloatArray, k: int, random: np.random.RandomState) -> FloatArray:
-    from sklearn.cluster import KMeans
-
-    points = _drawn_apart(X, max(_AT_LEAST, _MORE_THAN_ENOUGH * k), random)
-    many = KMeans(len(points), init=points, n_init=1, max_iter=_CONDENSING_ROUNDS, algorithm="lloyd").fit(X)
-    sizes = np.bincount(many.labels_, minlength=len(points))
-    points, weights = many.cluster_centers_[sizes > 0], sizes[sizes > 0].astype(np.float64)
-    owner = ward(points, weights, min(k, len(points)))
-    sums = np.zeros((int(owner.max()) + 1, X.shape[1]))
-    np.add.at(sums, owner, points * weights[:, None])
-    return sums / np.bincount(owner, weights=weights)[:, None]
-
-
-def _drawn_apart(X: FloatArray, count: int, random: np.random.RandomState) -> FloatArray:
-    """Return at most `count` different users, each drawn by the squared distance to those drawn before."""
-    rows = [int(random.randint(len(X)))]
-    squared = ((X - X[rows[0]]) ** 2).sum(axis=1)
-    while len(rows) < count and (total := squared.cumsum())[-1] > 0:
-        rows.append(int(np.searchsorted(total, random.uniform() * total[-1], side="right")))
-        squared = np.minimum(squared, ((X - X[rows[-1]]) ** 2).sum(axis=1))
-    return X[rows]
-
-
-def _lloyd(X: FloatArray, k: int, begin: FloatArray | str, starts: int, random: np.random.RandomState) -> "KMeans":
-    from sklearn.cluster import KMeans
-
-    # Elkan's bounds are not worth their memory at this many inputs and so few centroids.
-    return KMeans(
-        n_clusters=k,
-        init=begin,
-        n_init=starts,
-        max_iter=_MAXIMUM_ITERATIONS,
-        algorithm="lloyd",
-        random_state=random,
-        copy_x=True,
-    ).fit(X)
+def _best_of(points: Points, k: int, starts: int, random: np.random.RandomState) -> Divided:
+    trials = 2 + int(np.log(k))
+    drawn = (points.figures[drawn_apart(points, k, random, trials)] for _ in range(max(1, starts - 1)))
+    found = [moved(points, centers) for centers in drawn]
+    if starts > 1:
+        found.append(moved(points, merged(points, max(_AT_LEAST, _MORE_THAN_ENOUGH * k), k, random)))
+    return min(found, key=lambda one: one.inertia)

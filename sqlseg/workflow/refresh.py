@@ -16,6 +16,7 @@ from sqlseg.events.reading import Before as LastReading
 from sqlseg.events.reading import EventSource, Reading, read_events
 from sqlseg.events.staging import Staged
 from sqlseg.segments.algorithms import import_ahead
+from sqlseg.settings import ClusterSegmentation, FittedSegmentation
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
@@ -248,7 +249,7 @@ def _carry_out(
         users = int(engine.value("select count(*) from sqlseg.population"))
         _complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
-    import_ahead()
+    import_ahead(scikit_learn=_needs_scikit_learn(project))
     threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
     work = Work(
         engine,
@@ -324,6 +325,17 @@ def _carry_out(
         },
         by_user=steps.changed_by_user(work),
     )
+
+
+def _needs_scikit_learn(project: Project) -> bool:
+    """Return whether anything but k-means and rules may have to be fitted."""
+    others = [
+        segmentation
+        for segmentation in project.settings.segmentations.values()
+        if isinstance(segmentation, FittedSegmentation)
+        and not (isinstance(segmentation, ClusterSegmentation) and segmentation.algorithm == "kmeans")
+    ]
+    return bool(others or project.forecasts or project.sentiment)
 
 
 def _tell_of_events(narrator: Narrator, staged: Staged) -> None:
