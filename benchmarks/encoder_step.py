@@ -26,7 +26,7 @@ from sqlseg.encoders.batching import cut_batches, pad_right
 from sqlseg.encoders.embedding import SLICE_USERS, embed
 from sqlseg.encoders.manifest import load_encoder
 from sqlseg.encoders.session import EncoderSession, open_session
-from sqlseg.encoders.udf import sorted_tokens, token_encoder
+from sqlseg.encoders.udf import sorted_tokens, token_encoder, token_lists
 from sqlseg.engine.duckdb import Engine
 from sqlseg.features.binding import bound_sql
 from sqlseg.features.registry import Registry
@@ -80,15 +80,13 @@ def one_round(folder: Path, encoder_ref: str, threads: int) -> tuple[dict[str, f
         seconds = {"the whole step": time.perf_counter() - started}
         engine.execute(
             f"drop table embeddings.{encoder.table}; create temp view embed_sequence as select * from {select}; "
-            "create temp view embed_users as select user_id from sqlseg.population; "
-            "create temp view embed_known as select null::varchar as user_id, null::varchar as input_hash, "
-            "null::varchar as model_sha256 where false"
+            "create temp view embed_users as select user_id from sqlseg.population"
         )
         slices = []
         started = time.perf_counter()
         for first, last in engine.rows(sql_text("steps/embed/slices.sql"), {"slice_users": SLICE_USERS}):
-            place = {"first_user": first, "last_user": last, "model_sha256": encoder.manifest.sha256}
-            slices.append(engine.table(sql_text("steps/embed/token_slice.sql"), place))
+            rows = engine.table(sql_text("steps/embed/token_rows.sql"), {"first_user": first, "last_user": last})
+            slices.append(token_lists(rows, encoder.manifest.columns))
         seconds["SQL: events to sequences"] = time.perf_counter() - started
         engine.execute("rollback")
     session = open_session(encoder, "cpu")

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, Self
 
+import numpy as np
 import pyarrow as pa
 
 from sqlseg.encoders.manifest import Encoder
 from sqlseg.encoders.session import Device, open_session
-from sqlseg.encoders.udf import TokenEncoder, encoding_function
+from sqlseg.encoders.udf import TokenEncoder, encoding_function, token_lists
 from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
 
 SLICE_USERS = 35_000
 """Users whose tokens are read at a time; 64 tokens of 28 figures each make 250 MB, of which there are two at most."""
+
+_READ_AT_ONCE = 4_096
+"""Users whose lists of tokens are one part of a slice."""
 
 _COMMENTS = {
     "user_id": "The user.",
@@ -148,9 +152,7 @@ def embed(
         under_way: tuple[Mapping[str, Any], Future[pa.Table]] | None = None
         for first_user, last_user in slices:
             place = {"first_user": first_user, "last_user": last_user}
-            tokens = engine.table(
-                sql_text("steps/embed/token_slice.sql"), {**place, "model_sha256": encoder.manifest.sha256}
-            )
+            tokens = _token_slice(engine, encoder, place)
             encoding = worker.submit(_encoded_slice, beside, encode, tokens)
             del tokens
             if under_way is not None:
@@ -165,6 +167,25 @@ def embed(
     engine.execute("drop view embed_known; drop view embed_sequence; drop view embed_users")
     total = int(engine.value(f"select count(*) from {table}"))
     return EmbedResult(encoder.ref, total, embedded, removed, session.provider)
+
+
+def _token_slice(engine: Database, encoder: Encoder, place: Mapping[str, Any]) -> pa.Table:
+    """Return user_id, tokens (NULL where the embedding that is there still holds) and input_hash of some users."""
+    rows = engine.table(sql_text("steps/embed/token_rows.sql"), place)
+    lists = token_lists(rows, encoder.manifest.columns)
+    del rows
+    ids = pa.table({"place": np.arange(len(lists)), "user_id": lists["user_id"], "input_hash": lists["input_hash"]})
+    with engine.registered("token_ids", ids):
+        left = engine.table(sql_text("steps/embed/users_left_out.sql"), {"model_sha256": encoder.manifest.sha256})
+    if len(left):
+        wanted, holds = np.ones(len(lists), dtype=bool), np.zeros(len(lists), dtype=bool)
+        stranger = left["stranger"].to_numpy()
+        wanted[left["place"].to_numpy()[stranger]] = False
+        holds[left["place"].to_numpy()[~stranger]] = True
+        tokens = lists["tokens"].combine_chunks().take(pa.array(np.arange(len(lists)), mask=holds))
+        lists = lists.set_column(1, "tokens", tokens).filter(pa.array(wanted))
+    # In parts, which the database reads side by side.
+    return pa.Table.from_batches(lists.to_batches(max_chunksize=_READ_AT_ONCE), lists.schema)
 
 
 def _encoded_slice(beside: Database, encode: TokenEncoder, tokens: pa.Table) -> pa.Table:

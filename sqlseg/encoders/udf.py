@@ -130,21 +130,67 @@ def user_tokens(tokens: pa.Table, columns: tuple[str, ...]) -> tuple[pa.Array, n
     """Return the users of a table of token rows, their tokens by user and position, and how many each user has."""
     if not len(tokens):
         return tokens["user_id"].combine_chunks(), np.empty((0, len(columns)), np.float32), np.empty(0, np.int64)
-    coded = tokens["user_id"].combine_chunks().dictionary_encode()
-    owner = coded.indices.to_numpy()
-    lengths = np.bincount(owner, minlength=len(coded.dictionary))
-    position = tokens["position"].to_numpy()
-    if (owner[1:] < owner[:-1]).any():
-        order: np.ndarray | None = np.lexsort((position, owner))
-    else:
-        order = _ascending(lengths, position)
+    users, lengths, order = _grouped(tokens)
+    return users, _figures(tokens, columns, order), lengths
+
+
+def token_lists(tokens: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+    """Return one row for each user of a table of token rows: `user_id`, `tokens` and `input_hash`.
+
+    Tokens are lists of FixedSizeList<float>[1 + columns], of their position and figures. The hash is the number of
+    tokens and all their `token_hash` at once, in whatever order rows come.
+    """
+    users, lengths, order = _grouped(tokens)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    figures = _figures(tokens, ("position", *columns), order)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(figures.ravel()), 1 + len(columns))
+    hashes = tokens["token_hash"].to_numpy()
+    if len(tokens):
+        hashes = np.bitwise_xor.reduceat(hashes if order is None else hashes[order], offsets[:-1])
+    counts = pa.array(lengths).cast(pa.string())
+    return pa.table(
+        {
+            "user_id": users,
+            "tokens": pa.ListArray.from_arrays(pa.array(offsets), lists),
+            "input_hash": pc.binary_join_element_wise(counts, pa.array(hashes).cast(pa.string()), "-"),
+        }
+    )
+
+
+def _figures(tokens: pa.Table, columns: tuple[str, ...], order: np.ndarray | None) -> np.ndarray:
+    """Return columns of token rows as one array (rows, columns), in this order of rows."""
     figures = [_floats(tokens[name]) for name in columns]
     values = np.empty((len(tokens), len(columns)), np.float32)
     for start in range(0, len(tokens), _BLOCK):
         rows = slice(start, start + _BLOCK)
         for place, column in enumerate(figures):
             values[rows, place] = column[rows] if order is None else column[order[rows]]
-    return coded.dictionary, values, lengths
+    return values
+
+
+def _grouped(tokens: pa.Table) -> tuple[pa.Array, np.ndarray, np.ndarray | None]:
+    """Return the users of token rows, how many rows each has, and the order of rows by user and position.
+
+    Users come in the order of their first rows; the order is None where rows are in it.
+    """
+    coded = tokens["user_id"].combine_chunks().dictionary_encode()
+    owner = coded.indices.to_numpy()
+    lengths = np.bincount(owner, minlength=len(coded.dictionary))
+    position = tokens["position"].to_numpy()
+    if not (owner[1:] < owner[:-1]).any():
+        return coded.dictionary, lengths, _ascending(lengths, position)
+    order = _by_place(owner, position, lengths)
+    return coded.dictionary, lengths, np.lexsort((position, owner)) if order is None else order
+
+
+def _by_place(owner: np.ndarray, position: np.ndarray, lengths: np.ndarray) -> np.ndarray | None:
+    """Return the order that sorts rows by owner and position without sorting, where each owner's count from 1."""
+    if position.dtype.kind != "i" or int(position.min()) < 1 or (position > lengths[owner]).any():
+        return None
+    place = (np.cumsum(lengths) - lengths)[owner] + position - 1
+    order = np.full(len(place), -1, dtype=np.int64)
+    order[place] = np.arange(len(place))
+    return None if (order < 0).any() else order
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
