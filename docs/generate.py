@@ -228,7 +228,14 @@ def _kind_text(annotation: Any) -> str:
         return "a table of numbers"
     if hasattr(annotation, "__metadata__"):
         return _kind_text(arguments[0])
-    names = {str: "text", int: "a whole number", float: "a number", Path: "a path", timedelta: "a length of time"}
+    names = {
+        bool: "true or false",
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        Path: "a path",
+        timedelta: "a length of time",
+    }
     return names.get(annotation, "a date and time")
 
 
@@ -248,6 +255,8 @@ def _setting_default(section: str, key: str, field: FieldInfo) -> str:
         return f'`"{default.as_posix()}"`'
     if isinstance(default, str):
         return f'`"{default}"`'
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return f"`{default}`" if isinstance(default, int | float) else "none"
 
 

@@ -34,7 +34,7 @@ def forget(
     json: JsonOption = False,
 ) -> None:
     """Erase users from every table and file of sqlseg, rewrite the files, and keep the users from coming back."""
-    receipt = forget_users(project, [*(users or []), *_ids(file)], system_clock(), Terminal(), patience(wait))
+    receipt = forget_users(project, [*(users or []), *ids_of_file(file)], system_clock(), Terminal(), patience(wait))
     if json:
         print_json(
             {
@@ -46,7 +46,8 @@ def forget(
     _print(receipt)
 
 
-def _ids(file: Path | None) -> list[str]:
+def ids_of_file(file: Path | None) -> list[str]:
+    """Return the ids in a file, one a line; nothing without one. Raises UnreadableIds."""
     if file is None:
         return []
     try:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sqlseg import __version__
-from sqlseg.cli import backtest, check, encoders, features, forget, inspect, project, refresh, segments
+from sqlseg.cli import backtest, check, encoders, features, forget, inspect, privacy, project, refresh, segments
 from sqlseg.cli.console import print_error
 from sqlseg.errors import SqlsegError
 
@@ -31,6 +31,7 @@ app.command("doctor")(inspect.doctor)
 app.add_typer(features.app, name="features")
 app.add_typer(segments.app, name="segments")
 app.add_typer(encoders.app, name="encoders")
+app.add_typer(privacy.app, name="privacy")
 
 
 def _show_version(asked: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.keyed_hash import key_parameters, keyed_hash
 
 REASON = "erased"
 """Why their rows are refused; such a row is counted, and nothing of it is kept."""
@@ -37,11 +38,19 @@ class Erased:
         return Erased(self.key, self.hashes | {self.hash(user) for user in users})
 
     def among(self, engine: Engine, users: str) -> pa.Table:
-        """Return those that were forgotten among the ids of a query, as a table of one column user_id."""
-        found: list[str] = []
-        if self.hashes:
-            found = [row[0] for row in engine.rows(users) if row[0] is not None and self.holds(row[0])]
-        return pa.table({"user_id": pa.array(found, pa.string())})
+        """Return those that were forgotten among the ids of a query, as a table of one column user_id.
+
+        The query returns one column of that name too.
+        """
+        if not self.hashes:
+            return pa.table({"user_id": pa.array([], pa.string())})
+        listed = pa.table({"hash": pa.array(sorted(self.hashes), pa.string())})
+        with engine.registered("erased_hashes", listed):
+            hashed = keyed_hash("user_id::varchar")
+            return engine.table(
+                f"select user_id from ({users}) where {hashed} in (select hash from erased_hashes)",
+                key_parameters(self.key),
+            )
 
 
 NOBODY = Erased(b"", frozenset())

@@ -298,7 +298,7 @@ def keep_attributes(
         if name is None:
             raise UnusableSource(f"{path} has no column {key}; it returns: {', '.join(columns)}.")
         with rows_of_shop_sql():
-            ids = f"select distinct {quoted(name)}::varchar from source_rows"
+            ids = f"select distinct {quoted(name)}::varchar as user_id from source_rows"
             gone = (erased if kind == "users" else NOBODY).among(engine, ids)
             with engine.registered("erased_ids", gone):
                 engine.execute(

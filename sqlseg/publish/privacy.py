@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlseg.engine.duckdb import Engine
 from sqlseg.names import PRIVACY
 from sqlseg.publish.allowing import EVERYTHING, AllowList, allowed_relations
+from sqlseg.publish.pseudonyms import DIGITS, Pseudonyms, pseudonymous_relations
 from sqlseg.publish.snapshot import PublishedRelation
 
 COMMENT = "What was done to this file for the privacy of users, as [privacy] in sqlseg.toml asks; one row a measure."
@@ -18,6 +19,7 @@ class Policy:
     """What a published file may hold; by default everything, as it is."""
 
     allow: AllowList = EVERYTHING
+    pseudonyms: Pseudonyms | None = None
 
     @property
     def measures(self) -> tuple[tuple[str, str], ...]:
@@ -27,19 +29,25 @@ class Policy:
             found.append(("tables", json.dumps(self.allow.tables)))
         if self.allow.columns is not None:
             found.append(("columns", json.dumps(self.allow.columns)))
+        if self.pseudonyms is not None:
+            found.append(("pseudonyms", f"HMAC-SHA256, {DIGITS} digits, key {self.pseudonyms.fingerprint}"))
         return tuple(found)
 
 
 def protected_relations(
-    engine: Engine, relations: Sequence[PublishedRelation], policy: Policy
+    engine: Engine, relations: Sequence[PublishedRelation], policy: Policy, also: Sequence[str] = ()
 ) -> list[PublishedRelation]:
     """Return relations as a policy lets them be published, and segments.privacy, which says what the policy is.
 
-    Both ways of publishing, whole and by patching, read these and nothing else.
+    Both ways of publishing, whole and by patching, read these and nothing else. `also` are relations of users that
+    need a pseudonym without being published.
     """
     if not policy.measures:
         return list(relations)
-    return [*allowed_relations(engine, relations, policy.allow), _told(policy)]
+    published = allowed_relations(engine, relations, policy.allow)
+    if policy.pseudonyms is not None:
+        published = pseudonymous_relations(engine, published, policy.pseudonyms, also)
+    return [*published, _told(policy)]
 
 
 def _told(policy: Policy) -> PublishedRelation:

@@ -27,6 +27,17 @@ def _patterns(example: str) -> Callable[[object], tuple[str, ...] | None]:
     return checked
 
 
+def command(value: object) -> tuple[str, ...] | None:
+    """A program and its arguments; no shell takes part in it."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+        raise ValueError(
+            f'must be a list of a program and its arguments such as ["pass", "show", "shop"], got {value!r}'
+        )
+    return tuple(value)
+
+
 class PrivacySettings(Section):
     """`[privacy]`: what of the shop reaches the published file, and in which form."""
 
@@ -34,3 +45,5 @@ class PrivacySettings(Section):
         None
     )
     columns: Annotated[tuple[str, ...] | None, PlainValidator(_patterns('["rfm__*", "cadence__orders"]'))] = None
+    pseudonyms: bool = False
+    pseudonym_key_command: Annotated[tuple[str, ...] | None, PlainValidator(command)] = None

@@ -71,7 +71,7 @@ def remember_erased(settings: Settings, users: list[str]) -> Erased:
         if known is NOBODY:
             known = Erased(_key(settings) or _new_key(settings), frozenset())
         listed = known.with_users(users)
-        _write(path, "\n".join([_head(known.key), *sorted(listed.hashes)]) + "\n")
+        write_private(path, "\n".join([_head(known.key), *sorted(listed.hashes)]) + "\n")
     except OSError as error:
         raise ErasureListNotWritable(path, error) from error
     return listed
@@ -97,11 +97,11 @@ def _key(settings: Settings) -> bytes | None:
 
 def _new_key(settings: Settings) -> bytes:
     key = secrets.token_hex(32)
-    _write(key_file(settings), key + "\n")
+    write_private(key_file(settings), key + "\n")
     return key.encode()
 
 
-def _write(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Replace a file that nobody else may read, in one step."""
     writing = path.with_name(f".{path.name}.writing")
     with contextlib.suppress(FileNotFoundError):

@@ -1,6 +1,6 @@
 """What the published file of a project is to hold, and what the one that is there was made to hold."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlseg.engine.duckdb import Engine
@@ -10,26 +10,38 @@ from sqlseg.names import PRIVACY, PUBLISHED_TABLES
 from sqlseg.publish.allowing import AllowList, matches
 from sqlseg.publish.contents import published_relations
 from sqlseg.publish.privacy import Policy, protected_relations
+from sqlseg.publish.pseudonyms import pseudonymous
 from sqlseg.publish.snapshot import PublishedRelation
 from sqlseg.settings import setting_problem
 from sqlseg.settings.values import nearest
 from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
 from sqlseg.workflow.live import live_relation, live_views
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.pseudonym_key import project_pseudonyms, remember_key
 
 
-def relations_to_publish(engine: Engine, project: Project) -> list[PublishedRelation]:
-    """Return what is published of a project, as its privacy settings let it."""
+def relations_to_publish(engine: Engine, project: Project, also: Sequence[str] = ()) -> list[PublishedRelation]:
+    """Return what is published of a project, as its privacy settings let it.
+
+    `also` are relations of users who may stand in the published file of before. Raises UnusableKey or
+    OtherPseudonymKey.
+    """
     names = list(project.settings.segmentations)
-    return protected_relations(
-        engine, [*published_relations(engine, names), *live_views(engine, names)], policy(project)
-    )
+    asked = policy(project)
+    if asked.pseudonyms is not None:
+        remember_key(project.settings, asked.pseudonyms)
+    return protected_relations(engine, [*published_relations(engine, names), *live_views(engine, names)], asked, also)
+
+
+def as_published(project: Project, users: str) -> str:
+    """Return a relation of users as the published file names them, after `relations_to_publish` had it in `also`."""
+    return pseudonymous(users) if project.settings.privacy.pseudonyms else users
 
 
 def policy(project: Project) -> Policy:
-    """Return what the settings of a project let the published file hold."""
+    """Return what the settings of a project let the published file hold. Raises UnusableKey or OtherPseudonymKey."""
     settings = project.settings.privacy
-    return Policy(AllowList(settings.tables, settings.columns))
+    return Policy(AllowList(settings.tables, settings.columns), project_pseudonyms(project.settings))
 
 
 def published_measures(path: Path) -> tuple[tuple[str, str], ...] | None:
@@ -46,8 +58,12 @@ def published_measures(path: Path) -> tuple[tuple[str, str], ...] | None:
 
 
 def check_privacy(project: Project) -> None:
-    """Raise InvalidSettings where the privacy settings name a table or feature that no published file could hold."""
+    """Raise InvalidSettings where the privacy settings name a table or feature that no published file could hold.
+
+    Raises UnusableKey or OtherPseudonymKey where pseudonyms cannot be made.
+    """
     settings = project.settings.privacy
+    project_pseudonyms(project.settings)
     for key, patterns, known in (
         ("tables", settings.tables, _tables),
         ("columns", settings.columns, _features),

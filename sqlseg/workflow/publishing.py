@@ -14,7 +14,7 @@ from sqlseg.workflow.locking import lock_new_versions
 from sqlseg.workflow.narration import Stopwatch
 from sqlseg.workflow.outcome import Outcome
 from sqlseg.workflow.project import Project
-from sqlseg.workflow.published import policy, published_measures, relations_to_publish
+from sqlseg.workflow.published import as_published, policy, published_measures, relations_to_publish
 from sqlseg.workflow.state import last_refresh, update_run
 
 PATCHED_SHARE = 0.2
@@ -38,9 +38,10 @@ def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopw
 
 def _publish(engine: Engine, project: Project, outcome: Outcome, path: Path, stopwatch: Stopwatch) -> None:
     """Patch a copy of the last published file where little has changed since, else build it whole; then swap."""
-    relations = relations_to_publish(engine, project)
     patch, whole = _patch(engine, project, outcome, path), True
+    relations = relations_to_publish(engine, project, [] if patch is None else [patch.users])
     if patch is not None:
+        patch = replace(patch, users=as_published(project, patch.users))
         try:
             publish_snapshot(engine, path, relations, lambda new: patch_copy(engine, path, new, relations, patch))
             whole = False

@@ -1,0 +1,93 @@
+"""`sqlseg privacy`: pseudonyms and what is behind them."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, stdout, write_text
+from sqlseg.cli.forget import ids_of_file
+from sqlseg.errors import SqlsegError
+from sqlseg.workflow.pseudonymizing import pseudonyms_of, users_behind
+from sqlseg.workflow.pseudonymizing import rekey as take_new_key
+
+app = typer.Typer(help="Pseudonyms of the published file.", no_args_is_help=True, rich_markup_mode=None)
+
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV, with the ids exactly as they are.")]
+
+
+class NobodyNamed(SqlsegError):
+    """A command about users or pseudonyms names none."""
+
+
+@app.command()
+def pseudonym(
+    users: Annotated[list[str] | None, typer.Argument(metavar="USER...", help="The ids of users.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A text file with one user id a line, UTF-8.")] = None,
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Say under which pseudonym the published file has each user; needs the key."""
+    found = pseudonyms_of(project, _named(users, file))
+    _print(("user_id", "pseudonym"), found, json=json, as_csv=as_csv)
+
+
+@app.command()
+def user(
+    pseudonyms: Annotated[
+        list[str] | None, typer.Argument(metavar="PSEUDONYM...", help="Pseudonyms of the published file.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="A text file with one pseudonym a line.")] = None,
+    project: ProjectOption = Path(),
+    json: JsonOption = False,
+    as_csv: CsvOption = False,
+) -> None:
+    """Say which user of the warehouse is behind each pseudonym; needs the key."""
+    found = users_behind(project, _named(pseudonyms, file))
+    _print(("pseudonym", "user_id"), found, json=json, as_csv=as_csv)
+    if None in found.values():
+        unknown = [one for one, found_user in found.items() if found_user is None]
+        shown = ", ".join(map(repr, unknown[:3])) + ", ..." * (len(unknown) > 3)
+        raise SqlsegError(
+            f"{len(unknown):,} of {len(found):,} pseudonyms are those of no user in the warehouse: {shown}.",
+            hint="They may be of users who were forgotten, of another project, or made with an earlier key.",
+        )
+
+
+@app.command()
+def rekey(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+    """Take the key that is given now for all pseudonyms, from the next refresh on."""
+    fingerprint = take_new_key(project)
+    if json:
+        print_json({"key_fingerprint": fingerprint})
+        return
+    stdout().print(
+        f"Pseudonyms are made with the key {fingerprint} from now on. Run `sqlseg refresh`: every user then has "
+        "another pseudonym.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _named(given: list[str] | None, file: Path | None) -> list[str]:
+    named = list(dict.fromkeys([*(given or []), *ids_of_file(file)]))
+    if not named:
+        raise NobodyNamed("Nobody is named.", hint="Give ids as arguments, or --file with one a line.")
+    return named
+
+
+def _print(columns: tuple[str, str], found: Mapping[str, str | None], *, json: bool, as_csv: bool) -> None:
+    if json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    if json:
+        print_json([dict(zip(columns, row, strict=True)) for row in found.items()])
+    elif as_csv:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *found.items()])
+        write_text(text.getvalue())
+    else:
+        print_table(None, columns, list(found.items()))
