@@ -25,6 +25,7 @@ from sqlseg.features.registry import Registry
 from sqlseg.features.view import Column, View
 from sqlseg.names import EVENT_COLUMNS, KNOWN_EVENT_TYPES, PRIVACY, PUBLISHED_TABLES, WAREHOUSE_TABLES, Relation
 from sqlseg.publish import privacy
+from sqlseg.publish.suppression import SUPPRESSED
 from sqlseg.resources import resource_root, sql_text
 from sqlseg.segments.algorithms import ALGORITHMS
 from sqlseg.segments.supervised import SUPERVISED_ALGORITHMS
@@ -360,6 +361,8 @@ def _privacy() -> list[str]:
             ("column", "type", "meaning"),
             [(f"`{name}`", "VARCHAR", meaning) for name, meaning in privacy.COLUMN_COMMENTS.items()],
         ),
+        "With `suppress = true`, the tables with figures of segments that few users could stand behind have a column "
+        f"`suppressed` BOOLEAN besides: {SUPPRESSED[0].lower()}{SUPPRESSED[1:]}\n",
     ]
 
 

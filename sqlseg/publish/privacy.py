@@ -9,6 +9,7 @@ from sqlseg.names import PRIVACY
 from sqlseg.publish.allowing import EVERYTHING, AllowList, allowed_relations
 from sqlseg.publish.pseudonyms import DIGITS, Pseudonyms, pseudonymous_relations
 from sqlseg.publish.snapshot import PublishedRelation
+from sqlseg.publish.suppression import suppressed_relations
 
 COMMENT = "What was done to this file for the privacy of users, as [privacy] in sqlseg.toml asks; one row a measure."
 COLUMN_COMMENTS = {"measure": "What was done, such as tables or columns.", "value": "How; lists as JSON."}
@@ -19,6 +20,7 @@ class Policy:
     """What a published file may hold; by default everything, as it is."""
 
     allow: AllowList = EVERYTHING
+    min_users: int | None = None
     pseudonyms: Pseudonyms | None = None
 
     @property
@@ -29,6 +31,8 @@ class Policy:
             found.append(("tables", json.dumps(self.allow.tables)))
         if self.allow.columns is not None:
             found.append(("columns", json.dumps(self.allow.columns)))
+        if self.min_users is not None:
+            found.append(("min_users", str(self.min_users)))
         if self.pseudonyms is not None:
             found.append(("pseudonyms", f"HMAC-SHA256, {DIGITS} digits, key {self.pseudonyms.fingerprint}"))
         return tuple(found)
@@ -44,7 +48,10 @@ def protected_relations(
     """
     if not policy.measures:
         return list(relations)
-    published = allowed_relations(engine, relations, policy.allow)
+    published = list(relations)
+    if policy.min_users is not None:
+        published = suppressed_relations(engine, published, policy.min_users)
+    published = allowed_relations(engine, published, policy.allow)
     if policy.pseudonyms is not None:
         published = pseudonymous_relations(engine, published, policy.pseudonyms, also)
     return [*published, _told(policy)]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 
 from sqlseg.settings.section import Section
 
@@ -45,5 +45,7 @@ class PrivacySettings(Section):
         None
     )
     columns: Annotated[tuple[str, ...] | None, PlainValidator(_patterns('["rfm__*", "cadence__orders"]'))] = None
+    suppress: bool = False
+    min_users: Annotated[int, Field(ge=2)] = 10
     pseudonyms: bool = False
     pseudonym_key_command: Annotated[tuple[str, ...] | None, PlainValidator(command)] = None

@@ -31,7 +31,7 @@ class SegmentMove:
     """Users who went from one segment to another for one cause, over some runs; who moves twice counts twice.
 
     Without `from_segment_id` they are new, without `to_segment_id` gone. `revenue` is what they had brought by the
-    run they moved in; None where it is not known.
+    run they moved in; None where it is not known. `user_count` is None where privacy settings withhold it.
     """
 
     segmentation: str
@@ -40,7 +40,7 @@ class SegmentMove:
     to_segment_id: str | None
     to_segment: str | None
     cause: str
-    user_count: int
+    user_count: int | None
     revenue: float | None
 
 

@@ -31,7 +31,7 @@ def users_behind(directory: Path, pseudonyms: Sequence[str]) -> dict[str, str | 
     key = _pseudonyms(project.settings)
     if not project.settings.warehouse.path.is_file():
         raise NoRefreshYet(project)
-    with open_warehouse(project) as engine:
+    with open_warehouse(project, "sqlseg privacy user") as engine:
         if not engine.relation_exists("sqlseg", "population"):
             raise NoRefreshYet(project)
         found = real_users(engine, key, _USERS, pseudonyms)

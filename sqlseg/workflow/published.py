@@ -41,7 +41,8 @@ def as_published(project: Project, users: str) -> str:
 def policy(project: Project) -> Policy:
     """Return what the settings of a project let the published file hold. Raises UnusableKey or OtherPseudonymKey."""
     settings = project.settings.privacy
-    return Policy(AllowList(settings.tables, settings.columns), project_pseudonyms(project.settings))
+    min_users = settings.min_users if settings.suppress else None
+    return Policy(AllowList(settings.tables, settings.columns), min_users, project_pseudonyms(project.settings))
 
 
 def published_measures(path: Path) -> tuple[tuple[str, str], ...] | None:
