@@ -20,7 +20,8 @@ from sqlseg.cli.console import (
 )
 from sqlseg.errors import SqlsegError
 from sqlseg.settings import load_settings
-from sqlseg.workflow.examining import examine
+from sqlseg.workflow.bi_readiness import examine_for_bi
+from sqlseg.workflow.examining import Finding, examine
 from sqlseg.workflow.reading import run_query
 
 
@@ -85,16 +86,59 @@ def _text(sql: str) -> str:
         raise UnreadableQueryFile(f"The query file {sql} cannot be read: {error}.", hint="Check the path.") from error
 
 
-def doctor(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+def doctor(
+    project: ProjectOption = Path(),
+    bi: Annotated[
+        bool,
+        typer.Option(
+            "--bi", help="Say whether BI tools can read the published file, and what to paste to open it in each."
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Say what is installed, which provider really starts, and whether the published file opens."""
+    if bi:
+        _doctor_for_bi(project, json=json)
+        return
     findings = examine(project, system_clock())
     if json:
         print_json([vars(finding) for finding in findings])
     else:
-        marks = {True: "ok", False: "problem", None: ""}
-        print_table(None, ["what", "found", ""], [(f.what, f.found, marks[f.fine]) for f in findings])
+        _print_findings(findings)
         for finding in findings:
             if finding.fine is False and finding.advice:
                 stdout().print(f"{finding.what}: {finding.advice}", markup=False, soft_wrap=True)
     if any(finding.fine is False for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    marks = {True: "ok", False: "problem", None: ""}
+    print_table(None, ["what", "found", ""], [(f.what, f.found, marks[f.fine]) for f in findings])
+
+
+def _doctor_for_bi(project: Path, *, json: bool) -> None:
+    report = examine_for_bi(project, system_clock())
+    if json:
+        print_json(
+            {
+                "published": report.path,
+                "findings": [vars(finding) for finding in report.findings],
+                "connections": [vars(one) for one in report.connections],
+            }
+        )
+    else:
+        _print_findings(report.findings)
+        console = stdout()
+        for finding in report.findings:
+            if finding.fine is not True and finding.advice:
+                console.print(f"\n{finding.what}: {finding.advice}", markup=False, soft_wrap=True)
+        for one in report.connections:
+            console.print(f"\n[bold]{one.tool}[/]", soft_wrap=True)
+            console.print(
+                "\n".join(f"  {line}".rstrip() for line in one.text.split("\n")), markup=False, soft_wrap=True
+            )
+            if one.note:
+                console.print(f"  ({one.note})", markup=False, soft_wrap=True)
+    if any(finding.fine is False for finding in report.findings):
         raise typer.Exit(1)
