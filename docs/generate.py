@@ -303,7 +303,7 @@ def _contents() -> str:
 
 
 def _table_section(engine: Engine, relation: Relation, level: str = "##") -> list[str]:
-    about, of_columns = comments(engine, relation.schema, relation.name)
+    about, of_columns = comments(engine)[relation.schema, relation.name]
     rows = [
         (f"`{name}`", kind, of_columns[name]) for name, kind in engine.columns(relation.schema, relation.name).items()
     ]

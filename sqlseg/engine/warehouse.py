@@ -97,30 +97,39 @@ def attach_sources(engine: Engine, sources: Mapping[str, Source]) -> None:
             raise MissingSource(f"Source {alias!r} cannot be attached: {error.message}", hint=error.hint) from error
 
 
-def comments(engine: Engine, schema: str, table: str) -> tuple[str | None, dict[str, str]]:
-    """Return the comment of a table of this database and those of its columns."""
-    of_table = engine.value(
-        "select comment from (select database_name, schema_name, table_name, comment from duckdb_tables() union all "
-        "select database_name, schema_name, view_name, comment from duckdb_views()) "
-        "where database_name = current_database() and schema_name = $schema and table_name = $table",
-        {"schema": schema, "table": table},
-    )
-    of_columns = engine.rows(
-        "select column_name, comment from duckdb_columns() where database_name = current_database() "
-        "and schema_name = $schema and table_name = $table and comment is not null",
-        {"schema": schema, "table": table},
-    )
-    return of_table, dict(of_columns)
+Comments = tuple[str | None, dict[str, str]]
+"""The comment of a table or view, and those of its columns that have one."""
+
+
+def comments(engine: Engine) -> dict[tuple[str, str], Comments]:
+    """Return the comments of every table and view of this database, by schema and name."""
+    found: dict[tuple[str, str], Comments] = {
+        (schema, name): (text, {})
+        for schema, name, text in engine.rows(
+            "select schema_name, table_name, comment from duckdb_tables() where database_name = current_database() "
+            "union all select schema_name, view_name, comment from duckdb_views() "
+            "where database_name = current_database() and not internal"
+        )
+    }
+    for schema, name, column, text in engine.rows(
+        "select schema_name, table_name, column_name, comment from duckdb_columns() "
+        "where database_name = current_database() and not internal and comment is not null"
+    ):
+        found[schema, name][1][column] = text
+    return found
 
 
 def comment_on(
     engine: Engine, kind: Literal["table", "view"], relation: str, text: str | None, columns: Mapping[str, str]
 ) -> None:
     """Write the comments of a table or view and of its columns."""
-    if text:
-        engine.execute(f"comment on {kind} {relation} is {_text(text)}")
-    for column, description in columns.items():
-        engine.execute(f"comment on column {relation}.{quoted(column)} is {_text(description)}")
+    said = [f"comment on {kind} {relation} is {_text(text)}"] if text else []
+    said += [
+        f"comment on column {relation}.{quoted(column)} is {_text(description)}"
+        for column, description in columns.items()
+    ]
+    if said:
+        engine.execute("; ".join(said))
 
 
 def _text(value: str) -> str:

@@ -1,9 +1,9 @@
 """What stands in the published file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlseg.engine.duckdb import Engine, quoted
-from sqlseg.engine.warehouse import comments
+from sqlseg.engine.warehouse import Comments, comments
 from sqlseg.names import PUBLISHED_TABLES, REASON, Relation
 from sqlseg.publish.snapshot import PublishedRelation
 
@@ -13,16 +13,17 @@ def published_relations(engine: Engine, segmentations: Sequence[str]) -> list[Pu
 
     Features are read from the rows that the refresh computed, so that a view over events becomes a table of its name.
     """
-    relations = [_as_it_is(engine, relation) for relation in PUBLISHED_TABLES]
+    said = comments(engine)
+    relations = [_as_it_is(engine, relation, said) for relation in PUBLISHED_TABLES]
     for name in segmentations:
-        relations.append(_as_it_is(engine, Relation("segments", f"{name}_users")))
+        relations.append(_as_it_is(engine, Relation("segments", f"{name}_users"), said))
     for (table,) in engine.rows("select name from sqlseg.computed_relation where schema_name = 'stats' order by 1"):
-        relations.append(_as_it_is(engine, Relation("stats", table)))
-    return relations + _features(engine)
+        relations.append(_as_it_is(engine, Relation("stats", table), said))
+    return relations + _features(engine, said)
 
 
-def _as_it_is(engine: Engine, relation: Relation) -> PublishedRelation:
-    text, columns = comments(engine, relation.schema, relation.name)
+def _as_it_is(engine: Engine, relation: Relation, said: Mapping[tuple[str, str], Comments]) -> PublishedRelation:
+    text, columns = said[relation.schema, relation.name]
     if relation == REASON:  # of tables that stand before it, so that it is one there too
         source = f"({_body(engine, relation)})"
         return PublishedRelation(relation, source, text, columns, kind="view")
@@ -41,7 +42,7 @@ def _body(engine: Engine, view: Relation) -> str:
     return sql.partition(" AS ")[2].rstrip("; \n")
 
 
-def _features(engine: Engine) -> list[PublishedRelation]:
+def _features(engine: Engine, said: Mapping[tuple[str, str], Comments]) -> list[PublishedRelation]:
     """Return the computed features; `features.<name>` is a view of the version in use, as it is in the warehouse."""
     tables = engine.rows("select name from sqlseg.computed_relation where schema_name = 'sqlseg'")
     computed = {name for (name,) in tables}
@@ -52,7 +53,7 @@ def _features(engine: Engine) -> list[PublishedRelation]:
         "where v.database_name = current_database() and v.schema_name = 'features' order by 1"
     ):
         target = Relation("features", name)
-        text, columns = comments(engine, "features", name)
+        text, columns = said["features", name]
         if f"feature_{name}" in computed:
             versions.append(PublishedRelation(target, f"sqlseg.{quoted(f'feature_{name}')}", text, columns))
         else:

@@ -276,10 +276,14 @@ def record_daily(engine: Engine, run: Run, name: str) -> None:
 
 def record_measures(engine: Engine, run: Run, name: str, placed: Placed) -> None:
     """Add the measures and, where users were placed by an earlier model, the drift of its inputs."""
-    for metric, value in (placed.metrics or {}).items():
+    metrics = placed.metrics or {}
+    rows = pa.table(
+        {"metric": pa.array(list(metrics), pa.string()), "value": pa.array(list(metrics.values()), pa.float64())}
+    )
+    with engine.registered("metric_rows", rows):
         engine.execute(
-            "insert into segments.metric values ($run_id, $as_of, $name, $metric, $value)",
-            {"run_id": run.run_id, "as_of": run.as_of, "name": name, "metric": metric, "value": value},
+            "insert into segments.metric select $run_id, $as_of, $name, metric, value from metric_rows",
+            {"run_id": run.run_id, "as_of": run.as_of, "name": name},
         )
     for row in placed.evidence.drift if placed.evidence else ():
         engine.execute(

@@ -185,7 +185,7 @@ def test_a_warehouse_is_made_once(tmp_path):
         prepare_warehouse(engine)
         assert engine.rows("from quality.rejection") == [("run", "reason", 1)]
         for relation in (*PUBLISHED_TABLES, *WAREHOUSE_TABLES):
-            text, columns = comments(engine, relation.schema, relation.name)
+            text, columns = comments(engine)[relation.schema, relation.name]
             assert text, relation
             assert columns.keys() == engine.columns(relation.schema, relation.name).keys(), relation
         engine.execute("update sqlseg.warehouse set format = format + 1")
@@ -196,7 +196,7 @@ def test_a_warehouse_is_made_once(tmp_path):
 def test_comments_hold_any_text(engine):
     engine.execute('create table t (x int, "a ""b""" int)')
     comment_on(engine, "table", "t", "It's 100% — done; --", {"x": "é '", 'a "b"': "quoted"})
-    assert comments(engine, "main", "t") == ("It's 100% — done; --", {"x": "é '", 'a "b"': "quoted"})
+    assert comments(engine)["main", "t"] == ("It's 100% — done; --", {"x": "é '", 'a "b"': "quoted"})
 
 
 def test_sources_are_attached_for_reading_only(engine, tmp_path):
@@ -215,3 +215,22 @@ def test_a_source_that_is_not_there_or_no_database(engine, tmp_path):
         with pytest.raises(MissingSource, match="'crm'") as error:
             attach_sources(engine, {"crm": Source("crm", "duckdb", str(tmp_path / path))})
         assert fragment in f"{error.value.message} {error.value.hint}"
+
+
+def test_changes_may_wait_in_the_log_for_a_checkpoint_beside_other_work(tmp_path):
+    path, log = tmp_path / "shop.duckdb", tmp_path / "shop.duckdb.wal"
+    with Engine.open(path) as engine:
+        limit = engine.value("select current_setting('wal_autocheckpoint')")
+        with engine.transaction(checkpoint=False):
+            engine.execute("create table t as select range as n, md5(range::varchar) as text from range(1_000_000)")
+            engine.execute("create table small as select 1 as n")
+        assert log.stat().st_size > 0
+        assert engine.value("select current_setting('wal_autocheckpoint')") == limit
+        with engine.beside() as other:
+            other.checkpoint()
+            assert engine.value("select count(*) from t") == 1_000_000
+        assert not log.exists() or log.stat().st_size == 0
+        with engine.transaction(checkpoint=False):
+            engine.execute("insert into small values (2)")
+    with Engine.open(path, read_only=True) as engine:
+        assert engine.value("select sum(n) from small") == 3
