@@ -196,15 +196,30 @@ class Engine:
             self._connection.unregister(name)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Keep all or nothing of what the block changes."""
+    def transaction(self, *, checkpoint: bool = True) -> Iterator[None]:
+        """Keep all or nothing of what the block changes.
+
+        Without `checkpoint` the changes are kept in the log of the database, whose file takes them over when somebody
+        calls `checkpoint`, at a later transaction, or when the database is closed.
+        """
         self.execute("begin transaction")
         try:
             yield
         except BaseException:
             self._roll_back()
             raise
-        self.execute("commit")
+        if checkpoint:
+            self.execute("commit")
+            return
+        self.execute("set wal_autocheckpoint = '1TB'")
+        try:
+            self.execute("commit")
+        finally:
+            self.execute("reset wal_autocheckpoint")
+
+    def checkpoint(self) -> None:
+        """Take over into the file of the database what stands in its log; others may read meanwhile."""
+        self.execute("checkpoint")
 
     def _roll_back(self) -> None:
         try:

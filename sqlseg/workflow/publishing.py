@@ -15,6 +15,7 @@ from sqlseg.workflow.narration import Stopwatch
 from sqlseg.workflow.outcome import Outcome
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.published import as_published, policy, published_measures, relations_to_publish
+from sqlseg.workflow.side_by_side import beside
 from sqlseg.workflow.state import last_refresh, update_run
 
 PATCHED_SHARE = 0.2
@@ -42,12 +43,14 @@ def _publish(engine: Engine, project: Project, outcome: Outcome, path: Path, sto
     relations = relations_to_publish(engine, project, [] if patch is None else [patch.users])
     if patch is not None:
         patch = replace(patch, users=as_published(project, patch.users))
-        try:
-            publish_snapshot(engine, path, relations, lambda new: patch_copy(engine, path, new, relations, patch))
-            whole = False
-        except NoPatch as reason:
-            stopwatch.narrator.note(f"The published file is built whole: {reason.message}.")
-    size = publish_snapshot(engine, path, relations) if whole or patch is None else patch.whole_bytes
+    with engine.beside() as other, beside(other.checkpoint):  # one thread writes either file, so both at a time
+        if patch is not None:
+            try:
+                publish_snapshot(engine, path, relations, lambda new: patch_copy(engine, path, new, relations, patch))
+                whole = False
+            except NoPatch as reason:
+                stopwatch.narrator.note(f"The published file is built whole: {reason.message}.")
+        size = publish_snapshot(engine, path, relations) if whole or patch is None else patch.whole_bytes
     with engine.transaction():
         engine.execute("delete from sqlseg.published_file")
         engine.execute(

@@ -163,7 +163,8 @@ def refresh_within(
     run_id = next_run_id(engine, started_at)
     begin_run(engine, run_id, started_at)
     try:
-        with engine.transaction():
+        # What follows, publishing as a rule, leaves a core free to write the warehouse's file.
+        with engine.transaction(checkpoint=False):
             return _carry_out(engine, project, options, run_id, started_at, clock, stopwatch)
     except (Exception, KeyboardInterrupt) as error:
         _record_failure(engine, run_id, clock, error)

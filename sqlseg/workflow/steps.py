@@ -89,7 +89,7 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
             blocks,
             previous,
             old,
-            meanwhile=None if work.checked is not None else lambda: check_features(work),
+            meanwhile=None if work.checked is not None else lambda: prepare_tables(work),
             pinned=pinned,
         )
     assert known is not None and model is not None
@@ -104,11 +104,18 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
     return assign_segments(model, work.users, blocks, seed, limits=limits, age=age, pinned=pinned, standing=standing)
 
 
+def prepare_tables(work: Work) -> None:
+    """Do what the tables and checks need and segments do not, while these are fitted."""
+    check_features(work)
+    keep_activity(work.engine, work.run.as_of, everyone=work.plan.everyone_because is not None)
+    work.activity_kept = True
+
+
 def place_everyone(work: Work) -> dict[str, tuple[str, ...]]:
     """Fill `work.placed`; return those whose users have moved too far from their model, with the reasons."""
     if (problem := missing_content(work.engine, work.project)) is not None:
         raise problem
-    work.checked = None
+    work.checked, work.activity_kept = None, False
     drifted = {}
     for plan in work.plan.segmentations:
         placed = place_users(work, plan)
@@ -178,7 +185,8 @@ def record_everything(work: Work, before: Before) -> None:
     """Write segments, memberships, history, profiles and measures."""
     engine, run = work.engine, work.run
     readable: dict[tuple[View, ...], Readable] = {}
-    keep_activity(engine, run.as_of, everyone=work.plan.everyone_because is not None)
+    if not work.activity_kept:
+        keep_activity(engine, run.as_of, everyone=work.plan.everyone_because is not None)
     for done, plan in enumerate(work.plan.segmentations):
         work.narrator.progress(done, len(work.plan.segmentations))
         views = work.views_beside(plan.name)

@@ -79,6 +79,8 @@ class Work:
     placed: dict[str, Placed] = field(default_factory=dict)
     checked: "list[CheckResult] | None" = None
     """What the checks of the features found, once they have been run on those there are now."""
+    activity_kept: bool = False
+    """Whether what users bought has been brought up to date since."""
     holidays_changed: bool = False
 
     @property
