@@ -25,6 +25,7 @@ from sqlseg.features.registry import Registry
 from sqlseg.features.view import Column, View
 from sqlseg.names import EVENT_COLUMNS, KNOWN_EVENT_TYPES, PRIVACY, PUBLISHED_TABLES, WAREHOUSE_TABLES, Relation
 from sqlseg.publish import privacy
+from sqlseg.publish.contents import CONTENT_COLUMNS
 from sqlseg.publish.suppression import SUPPRESSED
 from sqlseg.resources import resource_root, sql_text
 from sqlseg.segments.algorithms import ALGORITHMS
@@ -338,6 +339,11 @@ def _views_over_users() -> list[str]:
                 for name, meaning in LIVE_COLUMNS.items()
             ],
         ),
+        "## `quality.content`\n",
+        "A view, in the published file only: each of its tables, counted and hashed at the time of the question. With "
+        "`content_hash` in `segments.run` it proves that the file is whole: "
+        "[Reliability](../reliability.md#one-whole-refresh).\n",
+        _table(("column", "type", "meaning"), _content_rows()),
         "## `features.<name>_v<k>` and `features.<name>`\n",
         "One row for every user, that is everybody with at least one event before as_of, and a column for each "
         "feature. A user of whom the view has no row gets NULL, or the column's declared default. `features.rfm_v1` is "
@@ -364,6 +370,11 @@ def _privacy() -> list[str]:
         "With `suppress = true`, the tables with figures of segments that few users could stand behind have a column "
         f"`suppressed` BOOLEAN besides: {SUPPRESSED[0].lower()}{SUPPRESSED[1:]}\n",
     ]
+
+
+def _content_rows() -> list[tuple[str, str, str]]:
+    kinds = {"row_count": "BIGINT"}
+    return [(f"`{name}`", kinds.get(name, "VARCHAR"), meaning) for name, meaning in CONTENT_COLUMNS.items()]
 
 
 def _embeddings() -> list[str]:

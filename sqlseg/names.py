@@ -27,6 +27,11 @@ REASON: Final = Relation("segments", "reason")
 PRIVACY: Final = Relation("segments", "privacy")
 """In the published file alone, and only where [privacy] asks for something."""
 
+RUN: Final = Relation("segments", "run")
+
+CONTENT: Final = Relation("quality", "content")
+"""A view of the published file alone."""
+
 # What a refresh leaves in both files; views over features and statistics come beside them.
 PUBLISHED_TABLES: Final = (
     Relation("segments", "segmentation"),
@@ -49,7 +54,7 @@ PUBLISHED_TABLES: Final = (
     Relation("segments", "forecast_model"),
     Relation("segments", "forecast_measure"),
     Relation("segments", "sentiment_measure"),
-    Relation("segments", "run"),
+    RUN,
     Relation("quality", "rejection"),
     Relation("quality", "check"),
     Relation("quality", "erasure"),

@@ -16,7 +16,8 @@ create table if not exists segments.run (
     provider        VARCHAR,
     seconds         VARCHAR,
     versions        VARCHAR,
-    error           VARCHAR
+    error           VARCHAR,
+    content_hash    VARCHAR
 );
 
 comment on table segments.run is 'Every refresh, also those that failed or found nothing new.';
@@ -38,3 +39,4 @@ comment on column segments.run.provider is 'onnxruntime provider that really ran
 comment on column segments.run.seconds is 'Seconds by step, as JSON.';
 comment on column segments.run.versions is 'Versions of sqlseg, its libraries, views and encoders, as JSON.';
 comment on column segments.run.error is 'What went wrong in a failed run.';
+comment on column segments.run.content_hash is 'Hash over all rows of all tables that the refresh published last, without this column; NULL before it is published. The view quality.content counts and hashes the tables of a published file.';

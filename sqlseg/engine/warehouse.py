@@ -19,6 +19,8 @@ ADDED_COLUMNS: Final = (
     ("segments.profile", "effect_size", "0002_profile_intervals"),
     ("segments.membership", "assignment_probability", "0003_assignment_probability"),
     ("quality.rejected_events", "event_day", "0004_day_of_refused_rows"),
+    ("segments.run", "content_hash", "0006_content_hash_of_runs"),
+    ("sqlseg.published_file", "modified_ns", "0007_published_file_as_it_lies"),
 )
 """Columns that tables of earlier releases lack, in the order of the files in sql/migrations that add them."""
 

@@ -9,10 +9,10 @@ from sqlglot import exp
 
 from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine, quoted
-from sqlseg.names import PRIVACY, Relation
+from sqlseg.names import PRIVACY, RUN, Relation
 from sqlseg.publish.snapshot import PublishedRelation
 
-ALWAYS = (Relation("segments", "run"), PRIVACY)
+ALWAYS = (RUN, PRIVACY)
 """What every published file holds: which refresh it is of, and what was done to it."""
 
 _OF_FEATURES = ("profile", "user_reason", "drift", "input")

@@ -4,8 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import Comments, comments
-from sqlseg.names import PUBLISHED_TABLES, REASON, Relation
+from sqlseg.names import CONTENT, PUBLISHED_TABLES, REASON, Relation
+from sqlseg.publish.content_hash import content_sql
 from sqlseg.publish.snapshot import PublishedRelation
+
+CONTENT_COLUMNS: Mapping[str, str] = {
+    "relation": "The table, with its schema.",
+    "row_count": "Its rows.",
+    "row_hash": "The sum of DuckDB's hash of each row, whatever their order; of segments.run without content_hash.",
+}
 
 
 def published_relations(engine: Engine, segmentations: Sequence[str]) -> list[PublishedRelation]:
@@ -20,6 +27,18 @@ def published_relations(engine: Engine, segmentations: Sequence[str]) -> list[Pu
     for (table,) in engine.rows("select name from sqlseg.computed_relation where schema_name = 'stats' order by 1"):
         relations.append(_as_it_is(engine, Relation("stats", table), said))
     return relations + _features(engine, said)
+
+
+def content_view(relations: Sequence[PublishedRelation]) -> PublishedRelation:
+    """Return the view of a published file that counts and hashes its tables."""
+    parts = []
+    for one in relations:
+        if one.kind == "table":
+            name = str(one.target).replace("'", "''")
+            sums = content_sql(one.target, f"{one.target.schema}.{quoted(one.target.name)}")
+            parts.append(f"select '{name}' as relation, row_count, row_hash::varchar as row_hash from ({sums})")
+    text = "The tables of this file, counted and hashed at the time of the question; see segments.run.content_hash."
+    return PublishedRelation(CONTENT, f"({' union all '.join(parts)})", text, CONTENT_COLUMNS, kind="view")
 
 
 def _as_it_is(engine: Engine, relation: Relation, said: Mapping[tuple[str, str], Comments]) -> PublishedRelation:

@@ -9,7 +9,8 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
-from sqlseg.publish.snapshot import ALIAS, PublishedRelation, create, projection
+from sqlseg.publish.content_hash import TableContent, table_content
+from sqlseg.publish.snapshot import ALIAS, PublishedRelation, SnapshotDiffers, create, projection, stamp, verify
 
 GROWS_AT_MOST = 1.5
 """Times the size that the file had when it was last built whole: what has grown more is built whole again.
@@ -41,9 +42,17 @@ class NoPatch(SqlsegError):
 
 
 def patch_copy(
-    engine: Engine, published: Path, building: Path, relations: Sequence[PublishedRelation], patch: Patch
-) -> None:
-    """Make a copy of the published file that holds exactly `relations`; it is only read itself. Raises NoPatch."""
+    engine: Engine,
+    published: Path,
+    building: Path,
+    relations: Sequence[PublishedRelation],
+    patch: Patch,
+    run_id: str | None = None,
+) -> str:
+    """Make a copy of the published file that holds exactly `relations`; it is only read itself.
+
+    Returns the hash over its content, which also goes into the row of `run_id` in its segments.run. Raises NoPatch.
+    """
     if not published.is_file():
         raise NoPatch("it is not there")
     with published.open("rb") as file:
@@ -63,14 +72,16 @@ def patch_copy(
                 if relation.kind == "table"
             }
             _renew_views(engine, relations)
+            hashed = stamp(engine, expected, run_id)
     finally:
         engine.detach(ALIAS)
     if building.stat().st_size > GROWS_AT_MOST * patch.whole_bytes:
         raise NoPatch(f"it would be over {GROWS_AT_MOST} times as large as when it was last built whole")
-    with Engine.open(building, read_only=True) as reader:
-        for target, content in expected.items():
-            if _content(reader, f"select * from {target.schema}.{quoted(target.name)}") != content:
-                raise NoPatch(f"{target} would not be what the warehouse holds")
+    try:
+        verify(building, expected)
+    except SnapshotDiffers as error:
+        raise NoPatch(f"{error.relation} would not be what the warehouse holds") from error
+    return hashed
 
 
 def _check_layout(engine: Engine, relations: Sequence[PublishedRelation]) -> None:
@@ -90,11 +101,11 @@ def _check_layout(engine: Engine, relations: Sequence[PublishedRelation]) -> Non
                 raise NoPatch(f"{relation.target} has other columns")
 
 
-def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch) -> tuple[int, int]:
+def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch) -> TableContent:
     """Change the rows of a table that differ; return what it then must hold."""
     target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
     select = f"select {projection(engine, relation)} from {relation.source}"
-    expected = _content(engine, select)
+    expected = table_content(engine, relation.target, select)
     if relation.target in patch.by_user:
         theirs = f"user_id in (select user_id from {patch.users})"
         gone = engine.row(
@@ -105,18 +116,11 @@ def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch)
             raise NoPatch("users are gone, of whom nothing may be left")
         engine.execute(f"delete from {target} where {theirs}")
         engine.execute(f"insert into {target} select * from ({select}) where {theirs}")
-    elif _content(engine, f"select * from {target}") != expected:
+    elif table_content(engine, relation.target, f"select * from {target}") != expected:
         create(engine, relation, replaced=True)
         return expected
     _renew_comments(engine, relation)
     return expected
-
-
-def _content(engine: Engine, select: str) -> tuple[int, int]:
-    """Return the number of rows and a hash of all, which does not depend on their order."""
-    row = engine.row(f"select count(*), coalesce(sum(hash(t)), 0) from ({select}) as t")
-    assert row is not None
-    return int(row[0]), int(row[1])
 
 
 def _renew_comments(engine: Engine, relation: PublishedRelation) -> None:

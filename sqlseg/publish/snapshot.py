@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,8 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.errors import PathNotWritable
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
-from sqlseg.names import Relation
+from sqlseg.names import RUN, Relation
+from sqlseg.publish.content_hash import TableContent, content_hash, table_content
 
 STORAGE_VERSION = "v1.0.0"
 """DuckDB's oldest stable file format: clients from 0.10.3 on open it."""
@@ -22,11 +23,23 @@ ALIAS = "sqlseg_snapshot"
 class SnapshotDiffers(SqlsegError):
     """The file that was built does not hold what the warehouse holds."""
 
-    def __init__(self, relation: Relation, expected: int, found: int) -> None:
+    def __init__(self, relation: Relation, expected: TableContent, found: TableContent) -> None:
+        self.relation = relation
+        differs = f"has {found.row_count:,} rows in {relation} instead of {expected.row_count:,}"
+        if found.row_count == expected.row_count:
+            differs = f"has other rows in {relation} than were written"
         super().__init__(
-            f"The new published file has {found:,} rows in {relation} instead of {expected:,}; it was thrown away.",
+            f"The new published file {differs}; it was thrown away.",
             hint="The published file is unchanged. Check the disk, then refresh again.",
         )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A published file: its size in bytes, and the hash over all that it holds."""
+
+    size: int
+    content_hash: str
 
 
 @dataclass(frozen=True)
@@ -69,18 +82,42 @@ def create(engine: Engine, relation: PublishedRelation, *, replaced: bool = Fals
     """Make a relation in the file being built, with its comments; `replaced` says that it may be there already."""
     target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
     create = "create or replace" if replaced else "create"
-    columns = engine.describe(f"select * from {relation.source}")
     if relation.kind == "view":
-        engine.execute(f"{create} view {target} as select * from {relation.source}")
+        with _within_snapshot(engine):
+            columns = engine.describe(f"select * from {relation.source}")
+            engine.execute(f"{create} view {target} as select * from {relation.source}")
     else:
+        columns = engine.describe(f"select * from {relation.source}")
         engine.execute(f"{create} table {target} as select {projection(engine, relation)} from {relation.source}")
     known = {name: text for name, text in relation.column_comments.items() if name in columns}
     comment_on(engine, relation.kind, target, relation.comment, known)
 
 
-def _create_and_count(engine: Engine, relation: PublishedRelation) -> int:
+@contextlib.contextmanager
+def _within_snapshot(engine: Engine) -> Iterator[None]:
+    """Let names stand for relations of the file being built, as they do where it is read."""
+    database = quoted(str(engine.value("select current_database()")))
+    engine.execute(f"use {ALIAS}")
+    try:
+        yield
+    finally:
+        engine.execute(f"use {database}")
+
+
+def _create_and_look(engine: Engine, relation: PublishedRelation) -> TableContent:
     create(engine, relation)
-    return int(engine.value(f"select count(*) from {ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"))
+    written = f"select * from {ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
+    return table_content(engine, relation.target, written)
+
+
+def stamp(engine: Engine, contents: Mapping[Relation, TableContent], run_id: str | None) -> str:
+    """Return the content hash of the file being built, and write it into the row of its refresh."""
+    hashed = content_hash(engine, contents)
+    if run_id is not None:
+        engine.execute(
+            f"update {ALIAS}.{RUN} set content_hash = $hash where run_id = $run_id", {"hash": hashed, "run_id": run_id}
+        )
+    return hashed
 
 
 def _remove(path: Path) -> None:
@@ -97,11 +134,13 @@ def publish_snapshot(
     engine: Engine,
     path: Path,
     relations: Sequence[PublishedRelation],
-    build: Callable[[Path], None] | None = None,
-) -> int:
-    """Replace the published file by one that holds exactly `relations`; return its size in bytes.
+    run_id: str | None = None,
+    build: Callable[[Path], str] | None = None,
+) -> Snapshot:
+    """Replace the published file by one that holds exactly `relations`; return what it is now.
 
-    `build` makes and verifies the new file in its own way, at the path it is given; by default it is built whole.
+    The hash over its content is written into the row of `run_id` in its segments.run. `build` makes and verifies the
+    new file in its own way, at the path it is given, and returns that hash; by default it is built whole.
 
     Readers that hold the old file keep a whole old snapshot; whoever opens the path next sees the new one.
     A file left by a killed build is never reused. Raises PathNotWritable, DiskFull or SnapshotDiffers; the old
@@ -114,34 +153,41 @@ def publish_snapshot(
     except OSError as error:
         raise PathNotWritable(str(path), str(error)) from error
     try:
-        if build is None:
-            _verify(building, _build(engine, building, relations))
-        else:
-            build(building)
+        hashed = _build(engine, building, relations, run_id) if build is None else build(building)
+        size = building.stat().st_size
         _swap(building, path)
     except OSError as error:
         raise PathNotWritable(str(path), str(error)) from error
     finally:
         with contextlib.suppress(OSError):
             _remove(building)
-    return path.stat().st_size
+    return Snapshot(size, hashed)
 
 
-def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation]) -> dict[Relation, int]:
+def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation], run_id: str | None) -> str:
     engine.attach(building, ALIAS, read_only=False, storage_version=STORAGE_VERSION)
     try:
         with engine.transaction():
             for schema in sorted({relation.target.schema for relation in relations}):
                 engine.execute(f"create schema {ALIAS}.{schema}")
-            return {relation.target: _create_and_count(engine, relation) for relation in relations}
+            contents = {}
+            for relation in relations:
+                if relation.kind == "table":
+                    contents[relation.target] = _create_and_look(engine, relation)
+                else:
+                    create(engine, relation)
+            hashed = stamp(engine, contents, run_id)
     finally:
         engine.detach(ALIAS)
+    verify(building, contents)
+    return hashed
 
 
-def _verify(building: Path, rows: Mapping[Relation, int]) -> None:
+def verify(building: Path, contents: Mapping[Relation, TableContent]) -> None:
+    """Raise SnapshotDiffers where a file, opened as its readers do, does not hold the rows that were written."""
     with Engine.open(building, read_only=True) as reader:
-        for relation, expected in rows.items():
-            found = int(reader.value(f"select count(*) from {relation.schema}.{quoted(relation.name)}"))
+        for relation, expected in contents.items():
+            found = table_content(reader, relation, f"select * from {relation.schema}.{quoted(relation.name)}")
             if found != expected:
                 raise SnapshotDiffers(relation, expected, found)
 

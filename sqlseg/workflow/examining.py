@@ -12,6 +12,7 @@ from sqlseg.encoders.session import missing_gpu_library, open_session
 from sqlseg.encoders.verify import verify_encoder
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
+from sqlseg.publish.content_hash import file_content
 from sqlseg.resources import resource_root
 from sqlseg.settings import FILE_NAME
 from sqlseg.workflow.holding import WarehouseHeld
@@ -23,6 +24,7 @@ from sqlseg.workflow.warehouse import open_warehouse
 
 _LIBRARIES = ("duckdb", "sqlglot", "pyarrow", "numpy", "scikit-learn", "onnxruntime-gpu", "onnxruntime")
 _STALE_DAYS = 2
+_PUBLISH_AGAIN = "Run `sqlseg refresh`: it is published again, also where nothing is new."
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,18 @@ def _published(project: Project) -> Finding:
     try:
         check_privacy(project)
         with Engine.open(path, read_only=True) as reader:
-            told = f"of run {reader.value('select max(run_id) from segments.run')}"
+            content = file_content(reader)
+            held = f"run {content.run_id}"
             if reader.relation_exists("segments", "membership"):
-                users = reader.value("select count(distinct user_id) from segments.membership")
-                told = f"{users:,} users"
+                held = f"{reader.value('select count(distinct user_id) from segments.membership'):,} users"
     except SqlsegError as error:
-        return Finding("published file", error.message, fine=False, advice="Run `sqlseg refresh --full`.")
-    return Finding("published file", f"{path}: {told}, {path.stat().st_size / 1e6:.1f} MB", fine=True)
+        return Finding("published file", error.message, fine=False, advice=_PUBLISH_AGAIN)
+    told = f"{path}: {held}, {path.stat().st_size / 1e6:.1f} MB"
+    if content.whole:
+        return Finding("published file", f"{told}, exactly what refresh {content.run_id} published", fine=True)
+    if content.comparable:
+        told = f"{told}; that is not what refresh {content.run_id} published: its content hash is another one"
+        return Finding("published file", told, fine=False, advice=_PUBLISH_AGAIN)
+    why = "it has no content hash" if content.recorded is None else "its content hash was made by another DuckDB"
+    told = f"{told}; whether it is whole cannot be told: {why}"
+    return Finding("published file", told, fine=None, advice=_PUBLISH_AGAIN)

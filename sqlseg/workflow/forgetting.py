@@ -12,13 +12,13 @@ from sqlseg.engine.filelock import FileLock
 from sqlseg.engine.rewriting import rewrite_database
 from sqlseg.errors import SqlsegError
 from sqlseg.events.erasure import REASON
-from sqlseg.publish.snapshot import publish_snapshot
 from sqlseg.resources import sql_text
 from sqlseg.workflow.erasure_list import list_file, remember_erased
 from sqlseg.workflow.holding import Patience, patiently, take_lock
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.project import Project, open_project
-from sqlseg.workflow.published import check_privacy, relations_to_publish
+from sqlseg.workflow.published import check_privacy
+from sqlseg.workflow.publishing import mark_unpublished, publish_whole
 from sqlseg.workflow.state import last_refresh
 from sqlseg.workflow.texts import forget_texts
 from sqlseg.workflow.warehouse import open_warehouse
@@ -90,7 +90,7 @@ def _forget(
             receipt = _erased(engine, project, named, now)
         if last_refresh(engine) is not None:
             with narrator.step("Publishing"):
-                publish_snapshot(engine, warehouse.published, relations_to_publish(engine, project))
+                publish_whole(engine, project)
             rewritten.append(warehouse.published)
     with narrator.step("Rewriting the warehouse"):
         rewrite_database(warehouse.path, threads=warehouse.threads, memory_limit=warehouse.memory_limit)
@@ -137,6 +137,7 @@ def _erased(engine: Engine, project: Project, users: list[str], now: datetime) -
             "events_rejected = events_rejected + $events where run_id = $run_id",
             {"events": events, "users": everybody, "run_id": last.run_id},
         )
+        mark_unpublished(engine)
         # The next refresh reads all of the source, and counts by day and segment anew, also where nothing is new.
         engine.execute("update sqlseg.refresh_state set source_fingerprint = 'before an erasure'")
         engine.execute("delete from sqlseg.source_memory; delete from sqlseg.attribute_memory")

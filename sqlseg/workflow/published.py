@@ -8,7 +8,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
 from sqlseg.names import PRIVACY, PUBLISHED_TABLES
 from sqlseg.publish.allowing import AllowList, matches
-from sqlseg.publish.contents import published_relations
+from sqlseg.publish.contents import content_view, published_relations
 from sqlseg.publish.privacy import Policy, protected_relations
 from sqlseg.publish.pseudonyms import pseudonymous
 from sqlseg.publish.snapshot import PublishedRelation
@@ -30,7 +30,9 @@ def relations_to_publish(engine: Engine, project: Project, also: Sequence[str] =
     asked = policy(project)
     if asked.pseudonyms is not None:
         remember_key(project.settings, asked.pseudonyms)
-    return protected_relations(engine, [*published_relations(engine, names), *live_views(engine, names)], asked, also)
+    relations = [*published_relations(engine, names), *live_views(engine, names)]
+    relations = protected_relations(engine, relations, asked, also)
+    return [*relations, content_view(relations)]
 
 
 def as_published(project: Project, users: str) -> str:

@@ -1,6 +1,7 @@
 """Brings the published file to the state of the warehouse."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
 from sqlseg.publish import patching
+from sqlseg.publish.content_hash import FileContent, file_content
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
-from sqlseg.publish.snapshot import publish_snapshot
+from sqlseg.publish.snapshot import PublishedRelation, Snapshot, publish_snapshot
 from sqlseg.workflow.locking import lock_new_versions
 from sqlseg.workflow.narration import Stopwatch
 from sqlseg.workflow.outcome import Outcome
@@ -23,9 +25,9 @@ PATCHED_SHARE = 0.2
 
 
 def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopwatch) -> Outcome:
-    """Replace the published file, unless nothing is new and it holds the last refresh already."""
+    """Replace the published file, unless nothing is new and it holds the last refresh already, whole."""
     path = project.settings.warehouse.published
-    if outcome.plan.kind == "noop" and published_run(path) == _last_run_id(engine):
+    if outcome.plan.kind == "noop" and _is_current(engine, path):
         if published_measures(path) == policy(project).measures:
             return outcome
         stopwatch.narrator.note("Nothing is new; what [privacy] asks of the published file is.")
@@ -37,26 +39,92 @@ def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopw
     return replace(outcome, published=path, seconds=stopwatch.seconds, notes=notes)
 
 
+def publish_whole(engine: Engine, project: Project) -> None:
+    """Replace the published file by one that is built whole from the warehouse as it stands."""
+    path = project.settings.warehouse.published
+    snapshot = publish_snapshot(engine, path, relations_to_publish(engine, project), _last_run_id(engine))
+    _remember(engine, path, snapshot, snapshot.size)
+
+
+def mark_unpublished(engine: Engine) -> None:
+    """Put on record that the warehouse holds more than the published file, until that is replaced."""
+    engine.execute(
+        "update segments.run set content_hash = null where run_id = $run_id", {"run_id": _last_run_id(engine)}
+    )
+
+
 def _publish(engine: Engine, project: Project, outcome: Outcome, path: Path, stopwatch: Stopwatch) -> None:
     """Patch a copy of the last published file where little has changed since, else build it whole; then swap."""
-    patch, whole = _patch(engine, project, outcome, path), True
+    patch = _patch(engine, project, outcome, path)
     relations = relations_to_publish(engine, project, [] if patch is None else [patch.users])
     if patch is not None:
         patch = replace(patch, users=as_published(project, patch.users))
     with engine.beside() as other, beside(other.checkpoint):  # one thread writes either file, so both at a time
-        if patch is not None:
-            try:
-                publish_snapshot(engine, path, relations, lambda new: patch_copy(engine, path, new, relations, patch))
-                whole = False
-            except NoPatch as reason:
-                stopwatch.narrator.note(f"The published file is built whole: {reason.message}.")
-        size = publish_snapshot(engine, path, relations) if whole or patch is None else patch.whole_bytes
+        snapshot, whole_bytes = _patched_or_whole(engine, path, relations, patch, stopwatch)
+    _remember(engine, path, snapshot, whole_bytes)
+
+
+def _patched_or_whole(
+    engine: Engine, path: Path, relations: Sequence[PublishedRelation], patch: Patch | None, stopwatch: Stopwatch
+) -> tuple[Snapshot, int]:
+    """Return what has been published, and the size that it had when it was last built whole."""
+    run_id = _last_run_id(engine)
+    if patch is not None:
+
+        def build(new: Path) -> str:
+            return patch_copy(engine, path, new, relations, patch, run_id)
+
+        try:
+            return publish_snapshot(engine, path, relations, run_id, build), patch.whole_bytes
+        except NoPatch as reason:
+            stopwatch.narrator.note(f"The published file is built whole: {reason.message}.")
+    snapshot = publish_snapshot(engine, path, relations, run_id)
+    return snapshot, snapshot.size
+
+
+def _remember(engine: Engine, path: Path, snapshot: Snapshot, whole_bytes: int) -> None:
+    """Put on record what has been published: its hash in the row of its refresh, and how the file lies on disk."""
+    run_id = _last_run_id(engine)
     with engine.transaction():
-        engine.execute("delete from sqlseg.published_file")
-        engine.execute(
-            "insert into sqlseg.published_file values ($path, $run_id, $bytes)",
-            {"path": str(path), "run_id": _last_run_id(engine), "bytes": size},
-        )
+        if run_id is not None:
+            update_run(engine, run_id, {"content_hash": snapshot.content_hash})
+        _remember_file(engine, path, run_id, whole_bytes)
+
+
+def _remember_file(engine: Engine, path: Path, run_id: str | None, whole_bytes: int) -> None:
+    size, modified = _as_it_lies(path)
+    engine.execute("delete from sqlseg.published_file")
+    engine.execute(
+        "insert into sqlseg.published_file values ($path, $run_id, $whole_bytes, $bytes, $modified)",
+        {"path": str(path), "run_id": run_id, "whole_bytes": whole_bytes, "bytes": size, "modified": modified},
+    )
+
+
+def _as_it_lies(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _is_current(engine: Engine, path: Path) -> bool:
+    """Whether the published file is the one that the last refresh published.
+
+    One that lies on disk as it was left is taken to be; any other is read and hashed.
+    """
+    run_id = _last_run_id(engine)
+    expected = engine.value("select content_hash from segments.run where run_id = $run_id", {"run_id": run_id})
+    if not path.is_file() or expected is None:
+        return False
+    known = engine.row(
+        "select bytes, modified_ns, whole_bytes from sqlseg.published_file where run_id = $run_id", {"run_id": run_id}
+    )
+    if known is not None and known[:2] == _as_it_lies(path):
+        return True
+    found = published_content(path)
+    if found is None or found.run_id != run_id or found.recorded != expected or not found.whole:
+        return False
+    with engine.transaction():
+        _remember_file(engine, path, run_id, path.stat().st_size if known is None else int(known[2]))
+    return True
 
 
 def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Patch | None:
@@ -92,3 +160,12 @@ def published_run(path: Path) -> str | None:
     except SqlsegError:
         return None
     return None if run_id is None else str(run_id)
+
+
+def published_content(path: Path) -> FileContent | None:
+    """Return what a published file says that it holds, and what it holds; None where it cannot be read."""
+    try:
+        with Engine.open(path, read_only=True) as reader:
+            return file_content(reader)
+    except SqlsegError:
+        return None

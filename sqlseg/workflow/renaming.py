@@ -1,11 +1,11 @@
 """Names that people give to segments."""
 
 from sqlseg.errors import SqlsegError
-from sqlseg.publish.snapshot import publish_snapshot
 from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.project import Project
-from sqlseg.workflow.published import check_privacy, relations_to_publish
+from sqlseg.workflow.published import check_privacy
+from sqlseg.workflow.publishing import mark_unpublished, publish_whole
 from sqlseg.workflow.warehouse import open_warehouse
 
 _LONGEST = 200
@@ -58,6 +58,7 @@ def rename_segment(
                 engine.execute(
                     f"update segments.{table} set segment_name = $name where segment_id = $segment_id", values
                 )
+            mark_unpublished(engine)
         with narrator.step("Publishing"):
-            publish_snapshot(engine, project.settings.warehouse.published, relations_to_publish(engine, project))
+            publish_whole(engine, project)
     return str(found[2]), name

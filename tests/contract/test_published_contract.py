@@ -26,7 +26,8 @@ PUBLISHED = {
     "segments.model": "segmentation model_version algorithm parameters inputs fitted_at fitted_as_of seed "
     "fit_user_count",
     "segments.run": "run_id kind status started_at finished_at as_of data_through events_total events_new "
-    "events_rejected users_total users_touched users_embedded users_moved provider seconds versions error",
+    "events_rejected users_total users_touched users_embedded users_moved provider seconds versions error "
+    "content_hash",
     "quality.rejection": "run_id reason row_count",
     "quality.check": "run_id check_name relation severity passed failing_rows",
     "segments.groups_users": "user_id segment_id segment_name confidence rfm__spend cadence__gap_median_days",

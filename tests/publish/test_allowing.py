@@ -49,7 +49,7 @@ def texts(shop):
 def test_only_named_tables_are_published(shop):
     allow(shop, 'tables = ["segments.segment*", "segments.daily", "features.rfm*"]')
     assert relations(shop) == {
-        "segments.run", "segments.privacy",  # what every file holds
+        "segments.run", "segments.privacy", "quality.content",  # what every file holds
         "segments.segment", "segments.segmentation", "segments.daily", "features.rfm", "features.rfm_v1",
     }  # fmt: skip
     assert shop.published("select count(*) from features.rfm") == [(24,)]
@@ -60,7 +60,7 @@ def test_only_named_tables_are_published(shop):
 def test_a_view_goes_with_the_tables_that_it_reads(shop):
     assert {"segments.reason", "segments.groups_live"} <= relations(shop)
     allow(shop, 'tables = ["segments.reason", "segments.user_reason", "segments.*_live"]')
-    assert relations(shop) == {"segments.run", "segments.privacy", "segments.user_reason"}
+    assert relations(shop) == {"segments.run", "segments.privacy", "segments.user_reason", "quality.content"}
 
 
 def test_only_named_features_are_published(shop):

@@ -1,5 +1,6 @@
 """The published file: replaced in one step, whole or not at all, in types that old clients read."""
 
+from dataclasses import replace
 from unittest.mock import patch
 
 import duckdb
@@ -35,8 +36,8 @@ def read(path, sql="select name, n from segments.size order by 1"):
 
 
 def test_the_file_holds_the_relations_with_their_comments(engine, path):
-    size = publish_snapshot(engine, path, [SIZES])
-    assert size == path.stat().st_size
+    snapshot = publish_snapshot(engine, path, [SIZES])
+    assert snapshot.size == path.stat().st_size
     assert read(path) == [("a", 1)]
     assert read(path, "select comment from duckdb_tables()") == [("How many.",)]
     assert read(path, "select column_name, comment from duckdb_columns() where not internal order by 1") == [
@@ -113,17 +114,24 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(engine, path):
     assert path.stat().st_ino != before[0]
 
 
-def test_a_file_that_does_not_hold_what_it_should_is_thrown_away(engine, path):
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"row_count": 7}, r"has 1 rows in segments\.size instead of 7"),
+        ({"row_hash": 7}, r"has other rows in segments\.size than were written"),
+    ],
+)
+def test_a_file_that_does_not_hold_what_it_should_is_thrown_away(engine, path, wrong, told):
     publish_snapshot(engine, path, [SIZES])
     before = path.read_bytes()
-    create = snapshot._create_and_count
+    create = snapshot._create_and_look
 
-    def miscount(engine, relation):
-        return create(engine, relation) + 6
+    def mistaken(engine, relation):
+        return replace(create(engine, relation), **wrong)
 
     with (
-        patch.object(snapshot, "_create_and_count", miscount),
-        pytest.raises(SnapshotDiffers, match=r"1 rows in segments\.size instead of 7"),
+        patch.object(snapshot, "_create_and_look", mistaken),
+        pytest.raises(SnapshotDiffers, match=told),
     ):
         publish_snapshot(engine, path, [SIZES])
     assert path.read_bytes() == before

@@ -10,6 +10,7 @@ from shops import CLUSTERS, RULES, TIERS, bought, new_shop, viewed
 
 from sqlseg.engine.errors import QueryFailed
 from sqlseg.errors import SqlsegError
+from sqlseg.publish.content_hash import TableContent
 from sqlseg.publish.snapshot import SnapshotDiffers
 from sqlseg.workflow import publishing, steps
 from sqlseg.workflow.as_of import BadAsOf
@@ -306,7 +307,7 @@ def test_a_publication_that_fails_is_made_up_for(encoded_shop):
     shop = encoded_shop
     file = look(shop.published_file)
     shop.events(*EVENTS, viewed("fay", "2024-03-05 12:00"))
-    failure = SnapshotDiffers(None, 3, 2)
+    failure = SnapshotDiffers(None, TableContent(3, 0), TableContent(2, 0))
     with patch.object(publishing, "publish_snapshot", side_effect=failure), pytest.raises(SnapshotDiffers):
         shop.refresh()
     assert look(shop.published_file) == file

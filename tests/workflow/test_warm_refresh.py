@@ -144,7 +144,7 @@ SIZE = PublishedRelation(Relation("segments", "size"), "size", "How many.")
 
 def patched(engine, path, relations, **how):
     known = Patch("changed", frozenset({SIZE.target}), **{"whole_bytes": path.stat().st_size, **how})
-    publish_snapshot(engine, path, relations, lambda new: patch_copy(engine, path, new, relations, known))
+    publish_snapshot(engine, path, relations, None, lambda new: patch_copy(engine, path, new, relations, known))
 
 
 def test_rows_comments_and_small_tables_are_brought_up_to_date(engine, tmp_path):
