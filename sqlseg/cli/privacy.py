@@ -1,4 +1,4 @@
-"""`sqlseg privacy`: pseudonyms and what is behind them."""
+"""`sqlseg privacy`: pseudonyms and what is behind them, and the encryption of the warehouse."""
 
 import csv
 import io
@@ -13,8 +13,11 @@ from sqlseg.cli.forget import ids_of_file
 from sqlseg.errors import SqlsegError
 from sqlseg.workflow.pseudonymizing import pseudonyms_of, users_behind
 from sqlseg.workflow.pseudonymizing import rekey as take_new_key
+from sqlseg.workflow.warehouse_key import change_encryption
 
-app = typer.Typer(help="Pseudonyms of the published file.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Pseudonyms of the published file, encryption of the warehouse.", no_args_is_help=True, rich_markup_mode=None
+)
 
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV, with the ids exactly as they are.")]
 
@@ -39,7 +42,8 @@ def pseudonym(
 @app.command()
 def user(
     pseudonyms: Annotated[
-        list[str] | None, typer.Argument(metavar="PSEUDONYM...", help="Pseudonyms of the published file.")
+        list[str] | None,
+        typer.Argument(metavar="PSEUDONYM...", help="Pseudonyms of the published file."),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A text file with one pseudonym a line.")] = None,
     project: ProjectOption = Path(),
@@ -68,6 +72,29 @@ def rekey(project: ProjectOption = Path(), json: JsonOption = False) -> None:
     stdout().print(
         f"Pseudonyms are made with the key {fingerprint} from now on. Run `sqlseg refresh`: every user then has "
         "another pseudonym.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def encrypt(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+    """Replace the warehouse by an encrypted copy; [privacy] encrypt_warehouse is true already."""
+    _print_rewritten(change_encryption(project, encrypted=True), "encrypted", json=json)
+
+
+@app.command()
+def decrypt(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+    """Replace an encrypted warehouse by a plain copy; [privacy] encrypt_warehouse is false already."""
+    _print_rewritten(change_encryption(project, encrypted=False), "not encrypted", json=json)
+
+
+def _print_rewritten(path: Path, state: str, *, json: bool) -> None:
+    if json:
+        print_json({"warehouse": path, "state": state})
+        return
+    stdout().print(
+        f"{path} is {state} now. Its blocks of before may stay on the disk until something is written over them.",
         markup=False,
         soft_wrap=True,
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import duckdb
 import pyarrow as pa
 
+from sqlseg.engine.encryption import NoCrypto, explained_without_key
 from sqlseg.engine.errors import QueryFailed, explained
 from sqlseg.errors import SqlsegError
 
@@ -33,8 +34,9 @@ class Engine:
     [(42,)]
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path | None) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path | None, database: str | None = None) -> None:
         self._connection = connection
+        self._database = database
         self._functions: dict[str, VectorFunction] = {}
         self._function_failure: BaseException | None = None
         self._at_close: list[Callable[[], None]] = []
@@ -49,11 +51,22 @@ class Engine:
         threads: int | None = None,
         memory_limit: str | None = None,
         temp_directory: Path | None = None,
+        key: str | None = None,
     ) -> Self:
         """Open a database file (made if it is not there), or one in memory where `path` is None.
 
-        Raises DatabaseLocked, DatabaseDamaged, PathNotWritable or DiskFull.
+        With a key the file is encrypted, and so is what is spilled. Raises DatabaseLocked, DatabaseDamaged,
+        PathNotWritable or DiskFull; with a key NoCrypto, WrongDatabaseKey or DatabaseNotEncrypted.
         """
+        if key is not None and path is not None:
+            spill = temp_directory or path.with_name(f"{path.name}.tmp")
+            engine = cls.open(None, threads=threads, memory_limit=memory_limit, temp_directory=spill)
+            try:
+                engine._open_encrypted(path, key, read_only=read_only)
+            except BaseException:
+                engine.close()
+                raise
+            return engine
         config: dict[str, Any] = {}
         if threads is not None:
             config["threads"] = threads
@@ -71,6 +84,20 @@ class Engine:
         # DuckDB 1.5 takes a file that is written again at once for the one that it knows, and mixes the two.
         engine.execute("set enable_external_file_cache = false")
         return engine
+
+    def _open_encrypted(self, path: Path, key: str, *, read_only: bool) -> None:
+        self.load_crypto()
+        self._database, self.path = path.name.lstrip(".").partition(".")[0], path  # as DuckDB names what it opens
+        self.attach(path, self._database, read_only=read_only, key=key)
+        self.execute(f"use {quoted(self._database)}")
+
+    def load_crypto(self) -> None:
+        """Make encrypted databases writable, and encrypt what is spilled. Raises NoCrypto."""
+        try:
+            self._connection.execute("load httpfs")
+        except duckdb.Error as error:
+            raise NoCrypto(duckdb_version()) from error
+        self.execute("set temp_file_encryption = true")
 
     def __enter__(self) -> Self:
         return self
@@ -236,7 +263,9 @@ class Engine:
 
         It sees nothing of an open transaction, no temporary relation, and only what is registered with itself.
         """
-        other = type(self)(self._connection.cursor(), self.path)
+        other = type(self)(self._connection.cursor(), self.path, self._database)
+        if self._database is not None:
+            other.execute(f"use {quoted(self._database)}")
         try:
             yield other
         finally:
@@ -285,16 +314,29 @@ class Engine:
         kind: Literal["duckdb", "sqlite", "postgres"] = "duckdb",
         read_only: bool = True,
         storage_version: str | None = None,
+        key: str | None = None,
     ) -> None:
-        """Attach a database under a name. `storage_version` fixes the file format of a new one."""
+        """Attach a database under a name. `storage_version` fixes the file format of a new one, `key` encrypts it."""
         options = ["READ_ONLY"] if read_only else []
         if kind != "duckdb":
             options.append(f"TYPE {kind}")
         if storage_version is not None:
             options.append(f"STORAGE_VERSION '{storage_version}'")
+        if key is not None:
+            options.append(f"ENCRYPTION_KEY {_literal(key)}")
         clause = f" ({', '.join(options)})" if options else ""
+        statement = f"attach {_literal(str(path))} as {quoted(alias)}{clause}"
+        if key is not None:
+            try:
+                self._connection.execute(statement)
+            except duckdb.Error as error:
+                # Neither the statement nor what the database says of it may get into a traceback.
+                found = explained_without_key(error, Path(path), key, duckdb_version())
+            else:
+                return
+            raise found
         try:
-            self.execute(f"attach {_literal(str(path))} as {quoted(alias)}{clause}")
+            self.execute(statement)
         except SqlsegError as error:
             raise explained(error, Path(path)) from error
 

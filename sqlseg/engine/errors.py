@@ -56,6 +56,17 @@ class DatabaseDamaged(SqlsegError):
         )
 
 
+class DatabaseEncrypted(SqlsegError):
+    """A file is encrypted, and no key was given."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is encrypted.",
+            hint="Set `encrypt_warehouse = true` under [privacy] in sqlseg.toml, and give its key; or have it "
+            "decrypted with `sqlseg privacy decrypt`.",
+        )
+
+
 class OutOfMemory(SqlsegError):
     """A statement needed more than the memory limit and could not spill."""
 
@@ -109,6 +120,8 @@ def explained(error: Exception, path: Path | None = None) -> SqlsegError:
         place = text.find("\n\nLINE ")
         named = repr(confined["path"]) if confined["path"] is not None else "What it asks for"
         return OutsideConfinement(named, text[place:] if place >= 0 else "")
+    if "Cannot open encrypted database" in text:
+        return DatabaseEncrypted(str(path) if path else "A database file")
     if any(mark in text for mark in _DAMAGED):
         return DatabaseDamaged(str(path) if path else "A database file", first_line)
     if text.startswith("Out of Memory Error"):

@@ -13,11 +13,19 @@ class CopyDiffers(SqlsegError):
     """The copy of a database does not hold what the database holds; it was thrown away."""
 
 
-def rewrite_database(path: Path, *, threads: int | None = None, memory_limit: str | None = None) -> None:
+def rewrite_database(
+    path: Path,
+    *,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+    key: str | None = None,
+    fresh_key: str | None = None,
+) -> None:
     """Replace a database file by a copy of all that it holds; DuckDB leaves deleted bytes in a file otherwise.
 
     Nobody else may write it meanwhile, which the open file sees to. A process that is killed leaves either the old
-    file or the new one. Needs the room of a second file. Raises CopyDiffers, DiskFull, DatabaseLocked or
+    file or the new one. `key` is that of the file, `fresh_key` that of the copy, where they are encrypted. Needs the
+    room of a second file. Raises CopyDiffers, DiskFull, DatabaseLocked or
     PathNotWritable; the old file then stays.
     """
     fresh = path.with_name(f".{path.name}.rewriting")
@@ -25,14 +33,16 @@ def rewrite_database(path: Path, *, threads: int | None = None, memory_limit: st
         _remove(fresh)
         spill = path.with_name(f"{path.name}.tmp")
         with Engine.open(None, threads=threads, memory_limit=memory_limit, temp_directory=spill) as engine:
-            engine.attach(path, "before")
-            engine.attach(fresh, "after", read_only=False)
+            if key is not None or fresh_key is not None:
+                engine.load_crypto()
+            engine.attach(path, "before", key=key)
+            engine.attach(fresh, "after", read_only=False, key=fresh_key)
             engine.execute("copy from database before to after")
             rows = _row_counts(engine, "before")
             if _row_counts(engine, "after") != rows:
                 raise CopyDiffers(f"The copy of {path} does not hold the same rows.", hint="Try again.")
             engine.detach("after")
-            with Engine.open(fresh, read_only=True) as reader:
+            with Engine.open(fresh, read_only=True, key=fresh_key) as reader:
                 if _row_counts(reader) != rows:
                     raise CopyDiffers(f"The copy of {path} does not open with the same rows.", hint="Try again.")
             fresh.chmod(path.stat().st_mode & 0o777)

@@ -49,3 +49,5 @@ class PrivacySettings(Section):
     min_users: Annotated[int, Field(ge=2)] = 10
     pseudonyms: bool = False
     pseudonym_key_command: Annotated[tuple[str, ...] | None, PlainValidator(command)] = None
+    encrypt_warehouse: bool = False
+    warehouse_key_command: Annotated[tuple[str, ...] | None, PlainValidator(command)] = None

@@ -22,6 +22,7 @@ from sqlseg.workflow.publishing import mark_unpublished, publish_whole
 from sqlseg.workflow.state import last_refresh
 from sqlseg.workflow.texts import forget_texts
 from sqlseg.workflow.warehouse import open_warehouse
+from sqlseg.workflow.warehouse_key import warehouse_key
 
 COMMAND = "sqlseg forget"
 """What others are told that wait for it; never with the ids."""
@@ -93,7 +94,14 @@ def _forget(
                 publish_whole(engine, project)
             rewritten.append(warehouse.published)
     with narrator.step("Rewriting the warehouse"):
-        rewrite_database(warehouse.path, threads=warehouse.threads, memory_limit=warehouse.memory_limit)
+        key = warehouse_key(project.settings)
+        rewrite_database(
+            warehouse.path,
+            threads=warehouse.threads,
+            memory_limit=warehouse.memory_limit,
+            key=key,
+            fresh_key=key,
+        )
     rewritten.append(warehouse.path)
     return Receipt(**{**vars(receipt), "rewritten": tuple(rewritten)})
 

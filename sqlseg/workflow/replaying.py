@@ -26,6 +26,7 @@ from sqlseg.workflow.project import Project
 from sqlseg.workflow.refresh import refresh_within
 from sqlseg.workflow.supervising import labels_of_the_day, tell_when
 from sqlseg.workflow.warehouse import attach_project_sources
+from sqlseg.workflow.warehouse_key import warehouse_key
 
 _REPLAYED = "_replayed"
 """What the temporary database is called; no source can be."""
@@ -129,7 +130,8 @@ def replay(project: Project, clock: Clock) -> Iterator[Replay]:
         replayed = replayable(settings.segmentations)
         moved = settings.moved_to(directory, {**sections, "segmentations": replayed})
         warehouse = settings.warehouse
-        with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit) as engine:
+        key = warehouse_key(settings)
+        with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit, key=key) as engine:
             prepare_warehouse(engine)
             confine_to_project(engine, settings)
             first, newest = engine.rows("select min(event_time), max(event_time) from history.events")[0]
@@ -141,13 +143,14 @@ def _keep_history(project: Project, file: Path, now: datetime) -> list[str]:
     settings = project.settings
     warehouse = settings.warehouse
     erased = erased_users(settings)
-    with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit) as reader:
+    key = warehouse_key(settings)
+    with Engine.open(file, threads=warehouse.threads, memory_limit=warehouse.memory_limit, key=key) as reader:
         attach_project_sources(reader, project)
         reader.execute("create schema history")
         if warehouse.path.is_file():
             # The shop's events may lie there; its SQL finds them as it does when the warehouse is open itself.
             name = warehouse.path.name.partition(".")[0]
-            reader.attach(warehouse.path, name)
+            reader.attach(warehouse.path, name, key=key)
             reader.execute(f"use {quoted(name)}")
         confine_to_project(reader, settings)
         stage_events(

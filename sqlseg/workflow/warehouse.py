@@ -7,6 +7,7 @@ from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
 from sqlseg.workflow.confinement import confine_to_project
 from sqlseg.workflow.holding import Patience, held_by_others, patiently, take_lock
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.warehouse_key import warehouse_key
 
 
 def open_warehouse(
@@ -44,7 +45,8 @@ def _open_alone(project: Project, command: str, lock: FileLock | None) -> Engine
     settings = project.settings.warehouse
     taken = None if lock else take_lock(project.settings, command)
     try:
-        engine = Engine.open(settings.path, threads=settings.threads, memory_limit=settings.memory_limit)
+        key = warehouse_key(project.settings)
+        engine = Engine.open(settings.path, threads=settings.threads, memory_limit=settings.memory_limit, key=key)
     except BaseException as error:
         held = held_by_others(project.settings, error) if isinstance(error, DatabaseLocked) else None
         if taken:
@@ -71,6 +73,8 @@ def open_without_warehouse(project: Project) -> Engine:
     spill = settings.path.with_name(f"{settings.path.name}.tmp")
     engine = Engine.open(None, threads=settings.threads, memory_limit=settings.memory_limit, temp_directory=spill)
     try:
+        if warehouse_key(project.settings) is not None:
+            engine.load_crypto()
         attach_project_sources(engine, project)
         confine_to_project(engine, project.settings)
     except BaseException:
