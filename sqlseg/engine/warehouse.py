@@ -103,19 +103,20 @@ Comments = tuple[str | None, dict[str, str]]
 """The comment of a table or view, and those of its columns that have one."""
 
 
-def comments(engine: Engine) -> dict[tuple[str, str], Comments]:
-    """Return the comments of every table and view of this database, by schema and name."""
+def comments(engine: Engine, database: str | None = None) -> dict[tuple[str, str], Comments]:
+    """Return the comments of every table and view of this database, or of an attached one, by schema and name."""
+    where = "where database_name = coalesce($database, current_database()) and not internal"
     found: dict[tuple[str, str], Comments] = {
         (schema, name): (text, {})
         for schema, name, text in engine.rows(
-            "select schema_name, table_name, comment from duckdb_tables() where database_name = current_database() "
-            "union all select schema_name, view_name, comment from duckdb_views() "
-            "where database_name = current_database() and not internal"
+            f"select schema_name, table_name, comment from duckdb_tables() {where} "
+            f"union all select schema_name, view_name, comment from duckdb_views() {where}",
+            {"database": database},
         )
     }
     for schema, name, column, text in engine.rows(
-        "select schema_name, table_name, column_name, comment from duckdb_columns() "
-        "where database_name = current_database() and not internal and comment is not null"
+        f"select schema_name, table_name, column_name, comment from duckdb_columns() {where} and comment is not null",
+        {"database": database},
     ):
         found[schema, name][1][column] = text
     return found

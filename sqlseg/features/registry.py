@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class Registry:
 
         So no command works with part of what the project says, and the error names the file.
         """
-        return cls.of(parse_view(kind, path, path.read_text(encoding="utf-8")) for kind, path in view_files(roots))
+        return _registry(tuple((kind, path, path.read_text(encoding="utf-8")) for kind, path in view_files(roots)))
 
     @classmethod
     def of(cls, views: Iterable[View]) -> "Registry":
@@ -182,6 +183,12 @@ class Registry:
         except CycleError as error:
             circle = list(reversed(error.args[1]))
             raise CyclicViews(circle, self.by_relation(circle[0]).path) from error
+
+
+@lru_cache(maxsize=4)
+def _registry(files: tuple[tuple[Kind, Path, str], ...]) -> Registry:
+    """Return the registry of these texts, which is one as long as they are: a shop is watched for days."""
+    return Registry.of(parse_view(kind, path, text) for kind, path, text in files)
 
 
 def view_files(roots: Sequence[Path]) -> list[tuple[Kind, Path]]:

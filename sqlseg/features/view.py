@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -134,7 +134,7 @@ class View:
         """Whether it is a content view of the paths of images, which an encoder reads."""
         return self.kind == "contents" and "image" in self.grain
 
-    @property
+    @cached_property
     def uses_as_of(self) -> bool:
         """Whether it calls as_of() or local_as_of() itself, so that its rows change with the passing of time alone."""
         return bool(sqltext.calls(self.tree, "as_of") or sqltext.calls(self.tree, "local_as_of"))
@@ -182,6 +182,7 @@ def parse_file_name(path: Path) -> tuple[str, int]:
     return match["name"], int(match["version"])
 
 
+@lru_cache(maxsize=256)
 def parse_view(kind: Kind, path: Path, text: str) -> View:
     """Return the view that a file's text holds; that its relations exist is checked by the registry."""
     name, version = parse_file_name(path)

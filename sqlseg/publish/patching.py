@@ -1,12 +1,12 @@
 """The published file from a copy of the last one: only rows that differ are written, and the whole is compared."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlseg.engine.duckdb import Engine, quoted
-from sqlseg.engine.warehouse import comment_on
+from sqlseg.engine.warehouse import Comments, comment_on, comments
 from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
 from sqlseg.publish.content_hash import TableContent, table_content
@@ -66,8 +66,11 @@ def patch_copy(
     try:
         with engine.transaction():
             _check_layout(engine, relations)
+            told = comments(engine, ALIAS)
             expected = {
-                relation.target: _bring_up_to_date(engine, relation, patch)
+                relation.target: _bring_up_to_date(
+                    engine, relation, patch, told[relation.target.schema, relation.target.name]
+                )
                 for relation in relations
                 if relation.kind == "table"
             }
@@ -101,7 +104,7 @@ def _check_layout(engine: Engine, relations: Sequence[PublishedRelation]) -> Non
                 raise NoPatch(f"{relation.target} has other columns")
 
 
-def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch) -> TableContent:
+def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch, told: Comments) -> TableContent:
     """Change the rows of a table that differ; return what it then must hold."""
     target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
     select = f"select {projection(engine, relation)} from {relation.source}"
@@ -119,27 +122,16 @@ def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch)
     elif table_content(engine, relation.target, f"select * from {target}") != expected:
         create(engine, relation, replaced=True)
         return expected
-    _renew_comments(engine, relation)
+    _renew_comments(engine, relation, told)
     return expected
 
 
-def _renew_comments(engine: Engine, relation: PublishedRelation) -> None:
-    where = {"alias": ALIAS, "schema": relation.target.schema, "name": relation.target.name}
-    there: Mapping[str, str | None] = dict(
-        engine.rows(
-            "select column_name, comment from duckdb_columns() "
-            "where database_name = $alias and schema_name = $schema and table_name = $name",
-            where,
-        )
-    )
-    of_table = engine.value(
-        "select comment from duckdb_tables() "
-        "where database_name = $alias and schema_name = $schema and table_name = $name",
-        where,
-    )
-    changed = {
-        column: text for column, text in relation.column_comments.items() if column in there and there[column] != text
-    }
+def _renew_comments(engine: Engine, relation: PublishedRelation, there: Comments) -> None:
+    of_table, of_columns = there
+    changed = {column: text for column, text in relation.column_comments.items() if of_columns.get(column) != text}
+    if changed:
+        columns = engine.describe(f"select * from {relation.source}")
+        changed = {column: text for column, text in changed.items() if column in columns}
     target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
     comment_on(engine, "table", target, relation.comment if relation.comment != of_table else None, changed)
 

@@ -55,7 +55,7 @@ def read_users(engine: Engine, users: str = POPULATION) -> NDArray[Any]:
 
 def numeric_columns(engine: Engine, table: str) -> list[str]:
     """Return the columns that hold numbers of a computed feature view, by its table in the schema sqlseg."""
-    kinds = engine.columns("sqlseg", table)
+    kinds = engine.describe(f"sqlseg.{quoted(table)}")
     return [
         name for name, kind in kinds.items() if name != "user_id" and (kind in _NUMBERS or kind.startswith("DECIMAL"))
     ]
@@ -68,7 +68,7 @@ def _among(users: str) -> str:
 
 def _read_texts(engine: Engine, view: View, users: str = POPULATION) -> dict[str, NDArray[Any]]:
     """Return the text columns of a computed feature view by `<view>__<column>`; those without a text are None."""
-    kinds = engine.columns("sqlseg", view.table)
+    kinds = engine.describe(f"sqlseg.{quoted(view.table)}")
     columns = [name for name, kind in kinds.items() if name != "user_id" and kind == "VARCHAR"]
     if not columns:
         return {}

@@ -141,7 +141,9 @@ def _check_features(engine: Engine, view: View, table: str, users: int) -> None:
         )
         user_id, rows = repeated[0]
         raise TwoRowsForAUser(view, user_id, rows, len(repeated))
-    doubtful = [name for name, kind in engine.columns("sqlseg", view.table).items() if kind in ("DOUBLE", "FLOAT")]
+    doubtful = [
+        name for name, kind in engine.describe(f"sqlseg.{quoted(view.table)}").items() if kind in ("DOUBLE", "FLOAT")
+    ]
     if doubtful:
         counts = engine.row(
             "select "

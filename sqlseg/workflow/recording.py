@@ -276,28 +276,12 @@ def record_daily(engine: Engine, run: Run, name: str) -> None:
 
 def record_measures(engine: Engine, run: Run, name: str, placed: Placed) -> None:
     """Add the measures and, where users were placed by an earlier model, the drift of its inputs."""
-    metrics = placed.metrics or {}
-    rows = pa.table(
-        {"metric": pa.array(list(metrics), pa.string()), "value": pa.array(list(metrics.values()), pa.float64())}
+    metrics = (placed.metrics or {}).items()
+    engine.insert("segments.metric", [(run.run_id, run.as_of, name, metric, value) for metric, value in metrics])
+    drift = placed.evidence.drift if placed.evidence else ()
+    engine.insert(
+        "segments.drift", [(run.run_id, run.as_of, name, row.feature, row.psi, row.ks, row.status) for row in drift]
     )
-    with engine.registered("metric_rows", rows):
-        engine.execute(
-            "insert into segments.metric select $run_id, $as_of, $name, metric, value from metric_rows",
-            {"run_id": run.run_id, "as_of": run.as_of, "name": name},
-        )
-    for row in placed.evidence.drift if placed.evidence else ():
-        engine.execute(
-            "insert into segments.drift values ($run_id, $as_of, $name, $feature, $psi, $ks, $status)",
-            {
-                "run_id": run.run_id,
-                "as_of": run.as_of,
-                "name": name,
-                "feature": row.feature,
-                "psi": row.psi,
-                "ks": row.ks,
-                "status": row.status,
-            },
-        )
 
 
 def record_segmentation(

@@ -193,8 +193,9 @@ def record_everything(work: Work, before: Before) -> None:
         if views not in readable:
             readable = {views: read_readable(engine, views)}
         record_one(work, plan, readable[views], causes_of_moves(work, plan, before))
-    for name in work.project.settings.segmentations:
-        recording.create_users_view(engine, name, work.views_beside(name))
+    if not work.views_stand:
+        for name in work.project.settings.segmentations:
+            recording.create_users_view(engine, name, work.views_beside(name))
 
 
 def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: NDArray[Any]) -> None:
@@ -247,6 +248,11 @@ def changed_by_user(work: Work) -> tuple[Relation, ...]:
 def create_public_views(work: Work) -> None:
     """Make the views over the events that people read in the warehouse, and take away what is no longer computed."""
     moment = work.moment
+    if work.views_stand:
+        assert work.last is not None
+        for view in work.plan.features() if work.plan.as_of != work.last.as_of else ():
+            create_public_view(work.engine, view, moment.as_of, moment.local_as_of, in_use=False)
+        return
     _drop_unused(work)
     for view in work.plan.features():
         in_use = work.project.in_use(view.name).version == view.version
@@ -272,11 +278,7 @@ def _drop_unused(work: Work) -> None:
         if (kind, schema, name) not in now:
             engine.execute(f"drop {kind} if exists {schema}.{quoted(name)}")
     engine.execute("delete from sqlseg.computed_relation")
-    for kind, schema, name in now:
-        engine.execute(
-            "insert into sqlseg.computed_relation values ($kind, $schema, $name)",
-            {"kind": kind, "schema": schema, "name": name},
-        )
+    engine.insert("sqlseg.computed_relation", now)
 
 
 def remove_dropped(work: Work) -> None:

@@ -111,6 +111,12 @@ class Work:
         return self.plan.as_of != self.last.as_of and any(one.kind == "forecast" for one in segmentation.inputs)
 
     @property
+    def views_stand(self) -> bool:
+        """Whether the views that people read are what they were after the last refresh, but for as_of."""
+        last, plan = self.last, self.plan
+        return last is not None and plan.everyone_because is None and plan.definition == last.definition
+
+    @property
     def learned_views(self) -> tuple[View, ...]:
         """The views of what is forecast and of the mood of reviews, by the models in use."""
         forecasts = [
