@@ -16,7 +16,8 @@ from sqlseg.workflow.forecasting import compute_forecasts, renew_forecasts
 from sqlseg.workflow.inputs import read_blocks, read_users
 from sqlseg.workflow.materialise import Moment, compute_features, compute_statistics, keep_population
 from sqlseg.workflow.old_definition import placed_by_old_definition
-from sqlseg.workflow.segmenting import late_users, rule_segments
+from sqlseg.workflow.ruling import rule_segments
+from sqlseg.workflow.segmenting import late_users
 from sqlseg.workflow.sentiment import compute_sentiment, renew_sentiment
 from sqlseg.workflow.touched import RECOMPUTED, TOUCHED_EVENTS, change_population, read_touched_events, set_aside
 from sqlseg.workflow.work import Before, LookBack, Work

@@ -141,9 +141,8 @@ def _check_features(engine: Engine, view: View, table: str, users: int) -> None:
         )
         user_id, rows = repeated[0]
         raise TwoRowsForAUser(view, user_id, rows, len(repeated))
-    doubtful = [
-        name for name, kind in engine.describe(f"sqlseg.{quoted(view.table)}").items() if kind in ("DOUBLE", "FLOAT")
-    ]
+    kinds = engine.describe(f"sqlseg.{quoted(view.table)}")
+    doubtful = [name for name, kind in kinds.items() if kind in ("DOUBLE", "FLOAT")]
     if doubtful:
         counts = engine.row(
             "select "

@@ -19,7 +19,8 @@ from sqlseg.workflow.definition import Definition, changed_parts
 from sqlseg.workflow.inputs import read_blocks
 from sqlseg.workflow.pins import recorded_pins
 from sqlseg.workflow.project import Project
-from sqlseg.workflow.segmenting import UNASSIGNED, model_in_use, rule_rows
+from sqlseg.workflow.ruling import UNASSIGNED, rule_rows
+from sqlseg.workflow.segmenting import model_in_use
 from sqlseg.workflow.state import ModelInUse
 
 

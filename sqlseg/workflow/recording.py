@@ -22,7 +22,8 @@ from sqlseg.resources import sql_text
 from sqlseg.settings import FittedSegmentation, Segmentation
 from sqlseg.workflow.inputs import Readable, numeric_columns
 from sqlseg.workflow.plan import SegmentationPlan
-from sqlseg.workflow.segmenting import UNASSIGNED, Placed
+from sqlseg.workflow.ruling import UNASSIGNED
+from sqlseg.workflow.segmenting import Placed
 
 
 @dataclass(frozen=True)

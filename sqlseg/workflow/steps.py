@@ -31,6 +31,7 @@ from sqlseg.workflow.live import create_live_views, drop_live_view
 from sqlseg.workflow.materialise import create_public_view
 from sqlseg.workflow.pins import record_pins
 from sqlseg.workflow.plan import Plan, SegmentationPlan
+from sqlseg.workflow.ruling import rule_segments
 from sqlseg.workflow.segmenting import (
     Placed,
     assign_segments,
@@ -39,7 +40,6 @@ from sqlseg.workflow.segmenting import (
     late_users,
     model_in_use,
     previous_segments,
-    rule_segments,
 )
 from sqlseg.workflow.standing import read_standing
 from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model

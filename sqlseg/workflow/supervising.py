@@ -22,8 +22,9 @@ from sqlseg.segments.selection import Selection
 from sqlseg.segments.supervised import Labels, SupervisedModel, UnusableLabels, check_labels, fit_supervised_model
 from sqlseg.settings import SupervisedSegmentation, setting_problem
 from sqlseg.workflow.project import Project
+from sqlseg.workflow.ruling import RuleFailed, check_spelling, rule_rows
 from sqlseg.workflow.segment_ids import ids_by_name, live_segments
-from sqlseg.workflow.segmenting import Placed, RuleFailed, check_spelling, rule_rows
+from sqlseg.workflow.segmenting import Placed
 
 LABELS_CHANGED = "the labels have changed"
 

@@ -8,7 +8,7 @@ from shops import RULES, bought, new_shop, viewed
 from sqlseg.errors import SqlsegError
 from sqlseg.segments import boosting
 from sqlseg.settings import InvalidSettings
-from sqlseg.workflow.segmenting import RuleFailed
+from sqlseg.workflow.ruling import RuleFailed
 
 LEARNED = """
 [segmentations.worth]

@@ -3,7 +3,7 @@
 import pytest
 from shops import CLUSTERS, RULES, bought, call_sqlseg, new_shop, viewed
 
-from sqlseg.workflow.segmenting import RuleFailed
+from sqlseg.workflow.ruling import RuleFailed
 
 POOR = [bought(f"poor{n}", f"2024-03-0{n} 10:00", 10 + n) for n in range(1, 7)]
 RICH = [bought(f"rich{n}", f"2024-03-0{n} 11:00", 1000 + n) for n in range(1, 7)]

@@ -6,7 +6,7 @@ import pytest
 from shops import RULES, bought, new_shop, viewed
 
 from sqlseg.workflow.recording import SameName
-from sqlseg.workflow.segmenting import RuleFailed
+from sqlseg.workflow.ruling import RuleFailed
 
 EVENTS = [
     bought("ann", "2024-03-01 10:00", 150),
