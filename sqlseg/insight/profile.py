@@ -1,9 +1,10 @@
 """Describes each segment feature by feature: typical values, and how they stand to those of all and of other users."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from sqlseg.segments.clustering import one_thread
 from sqlseg.segments.scaling import ColumnScaling, fit_column, scaled_column
 
 _SCALED_ON = 200_000
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ def segment_profile(
     """
     order = np.argsort(labels, kind="stable")
     borders = np.searchsorted(labels[order], np.arange(segment_count + 1))
-    drafts: list[list[FeatureProfile]] = [[] for _ in range(segment_count)]
-    for feature, values in columns.items():
+
+    def of_feature(feature: str, values: FloatArray) -> list[FeatureProfile]:
         known = values[~np.isnan(values)]
         overall = float(known.mean()) if known.size else None
         std = float(known.std()) if known.size else 0.0
@@ -81,9 +84,10 @@ def segment_profile(
         parts = [together[borders[segment] : borders[segment + 1]] for segment in range(segment_count)]
         parts = [part[~np.isnan(part)] for part in (*parts, nobodys)]
         rows = [_profile(segment, feature, own, overall, std) for segment, own in enumerate(parts[:-1])]
-        for segment, row in enumerate(_with_intervals(rows, parts)):
-            drafts[segment].append(row)
-    return tuple(row for rows in drafts for row in _ranked(rows))
+        return _with_intervals(rows, parts)
+
+    by_feature = _side_by_side(of_feature, columns)
+    return tuple(row for segment in range(segment_count) for row in _ranked([rows[segment] for rows in by_feature]))
 
 
 def segment_standing(columns: Mapping[str, FloatArray], labels: IntArray, segment_count: int) -> Standing:
@@ -106,10 +110,15 @@ def segment_standing(columns: Mapping[str, FloatArray], labels: IntArray, segmen
         z[:, position] = np.bincount(labels[mine], weights=scaled[mine], minlength=segment_count) / sizes
         sample[:, position] = scaled[::step]
 
-    # Most of it is sorting, which two columns can do side by side.
-    with ThreadPoolExecutor(max(1, min(len(columns), os.cpu_count() or 1)), "segment_standing") as pool:
-        list(pool.map(stand, range(len(columns)), columns.keys(), columns.values()))
+    positions = {feature: position for position, feature in enumerate(columns)}
+    _side_by_side(lambda feature, values: stand(positions[feature], feature, values), columns)
     return Standing(tuple(columns), np.round(z, 6), _correlation(sample))
+
+
+def _side_by_side(work: Callable[[str, FloatArray], Result], columns: Mapping[str, FloatArray]) -> list[Result]:
+    """Return what comes of each column, in order; most of it is sorting, which several columns can do side by side."""
+    with ThreadPoolExecutor(max(1, min(len(columns), os.cpu_count() or 1)), "profile") as pool:
+        return list(pool.map(work, columns.keys(), columns.values()))
 
 
 def _profile(segment: int, feature: str, own: FloatArray, overall: float | None, std: float) -> FeatureProfile:

@@ -1,6 +1,6 @@
 """Checks what a refresh has computed before it is published, and again whenever somebody asks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from sqlseg.features.view import View
 from sqlseg.insight.monotonicity import ranked_below_worse
 from sqlseg.resources import sql_text
 from sqlseg.settings import RulesSegmentation, Settings, setting_problem
+from sqlseg.workflow.touched import TOUCHED
 from sqlseg.workflow.work import Work
 
 _TABLE_CHECKS = (
@@ -90,8 +91,18 @@ def run_checks(work: Work) -> None:
 
 def check_features(work: Work) -> None:
     """Check the features as they are now, for `run_checks` to record: nothing of it depends on segments."""
-    views = (*work.plan.features(), *work.learned_views)
-    work.checked = _feature_results(work.engine, work.project.settings, views)
+    views, checks = (*work.plan.features(), *work.learned_views), work.project.settings
+    stand = frozenset(view for view in work.plan.features() if not work.concerns_everyone(view))
+    if not work.views_stand or work.last is None:
+        work.checked = _feature_results(work.engine, checks, views)
+        return
+    passed = frozenset(
+        row[0]
+        for row in work.engine.rows(
+            "select check_name from quality.check where run_id = $run_id and passed", {"run_id": work.last.run_id}
+        )
+    )
+    work.checked = _feature_results(work.engine, checks, views, stand, passed)
 
 
 def check_results(
@@ -105,10 +116,27 @@ def check_results(
     return [*_feature_results(engine, settings, views), *_table_results(engine, settings, run_id=run_id, now=now)]
 
 
-def _feature_results(engine: Engine, settings: Settings, views: Sequence[View]) -> list[CheckResult]:
+def _feature_results(
+    engine: Engine,
+    settings: Settings,
+    views: Sequence[View],
+    of_touched: Collection[View] = (),
+    passed: Collection[str] = (),
+) -> list[CheckResult]:
+    """Return what the tags of views find.
+
+    Of the views `of_touched` only rows of touched users are others than at the last refresh, so a check of single rows
+    that `passed` then looks at these alone. There is one row a user, as whoever computed them has counted.
+    """
     results = []
     for view in views:
-        for query in check_queries(view, f"sqlseg.{view.table}", every_user=True):
+        table = f"sqlseg.{view.table}"
+        theirs = f"(select * from {table} where user_id in (select user_id from {TOUCHED}))"
+        queries = check_queries(view, table, every_user=True)
+        of_some = check_queries(view, theirs, every_user=True)
+        for whole, part in zip(queries, of_some, strict=True):
+            by_row = view in of_touched and whole.name in passed and not whole.name.endswith(".unique")
+            query = part if by_row else whole
             severity = "error" if query.name.rpartition(".")[2] in settings.checks.errors else query.severity
             rows = int(engine.value(f"select count(*) from (\n{query.sql}\n)"))
             results.append(CheckResult(query.name, query.relation, severity, rows))

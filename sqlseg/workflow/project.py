@@ -11,6 +11,7 @@ from sqlseg.encoders.content_manifest import TextEncoder, load_text_encoder
 from sqlseg.encoders.image_manifest import ImageEncoder, load_image_encoder
 from sqlseg.encoders.manifest import Encoder, UnknownEncoder, load_encoder
 from sqlseg.errors import SqlsegError
+from sqlseg.features.locality import locality_problems
 from sqlseg.features.registry import Registry
 from sqlseg.features.view import View
 from sqlseg.resources import resource_root
@@ -188,6 +189,11 @@ class Project:
                 )
             found.append(view)
         return self.registry.closure(found)
+
+    def rule_is_local(self, path: Path) -> bool:
+        """Return whether the SQL of a rule says of each user what that user's own rows say, at every run the same."""
+        tree = sqltext.parse_select(path.read_text(encoding="utf-8"), path)
+        return not locality_problems("features", tree)
 
     def readable_by_rules(self, schema: str, relation: str) -> View | None:
         """Return the view that `features.rfm`, `features.rfm_v1` or `stats.<name>_v<k>` names, or None."""

@@ -158,14 +158,15 @@ def fit_segments(
         named={result.model.pinned[group]: segment for group, segment in known.items()},
     )
     model = result.model.with_segment_ids(matching.segment_ids)
+    held = positions(model, pins)
     remember_pinned_ids(engine, name, {group: model.segment_ids[place] for group, place in model.pinned.items()})
     stability = next((t.stability for t in result.tried if t.k == len(model.centers)), None)
     metrics = segment_quality(model, blocks, result.assignment, seed=seed, stability=stability)
     return _placed(
         model,
         result.assignment,
-        user_reasons(model, blocks, result.assignment),
-        positions(model, pins),
+        _with_pins(user_reasons(model, blocks, result.assignment), held),
+        held,
         metrics={**metrics, **measures_by_number(result.tried), **_bridged(result.bridge_agreement)},
         lineage=matching.lineage,
         notes=(*told, *result.notes),
@@ -211,18 +212,19 @@ def assign_segments(
 ) -> Placed:
     """Place users with the model in use, and measure how far they have moved since it was fitted, `age` ago.
 
-    With `standing` only those users are scored whose inputs may have changed; it goes with no pins.
+    With `standing` only those users are scored whose inputs may have changed.
     """
-    pins, told = pins_of(pinned, users)
+    pins, notes = pins_of(pinned, users)
     held = positions(model, pins)
-    changed, reasons = None, None
+    told_of, changed, reasons = held, None, None
     if standing is None:
         assignment = model.score(blocks, with_probability=True, pinned=held)
     else:
         changed = standing.changed
         rows = np.flatnonzero(changed)
         some = [block.take(rows) for block in blocks]
-        fresh = model.score(some, with_probability=True)
+        fresh = model.score(some, with_probability=True, pinned=None if held is None else held[rows])
+        told_of = None if held is None else np.where(changed, held, NOBODY)
         assignment = standing.with_fresh(rows, fresh)
         reasons = user_reasons(model, some, fresh)
         reasons = replace(reasons, user=rows[reasons.user])
@@ -241,11 +243,11 @@ def assign_segments(
     return _placed(
         model,
         assignment,
-        reasons or user_reasons(model, blocks, assignment),
+        _with_pins(reasons or user_reasons(model, blocks, assignment), told_of),
         held,
         metrics=metrics,
         evidence=evidence,
-        notes=(*told, *outdated),
+        notes=(*notes, *outdated),
         outdated=outdated,
         changed=changed,
     )
@@ -265,11 +267,15 @@ def _placed(
         assignment.confidence,
         model,
         names,
-        reasons=reasons if pinned is None else pinned_first(reasons, pinned),
+        reasons=reasons,
         probability=assignment.probability,
         pinned=pinned,
         **rest,
     )
+
+
+def _with_pins(reasons: UserReasons, pinned: IntArray | None) -> UserReasons:
+    return reasons if pinned is None else pinned_first(reasons, pinned)
 
 
 def _bridged(agreement: float | None) -> dict[str, float]:

@@ -12,6 +12,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.resources import sql_text
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.workflow.touched import RECOMPUTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +40,19 @@ class Standing:
         return Assignment(labels, distance, runner_up, confidence, probability)
 
 
-def read_standing(engine: Engine, segmentation: str, segment_ids: Sequence[str], version: int) -> Standing:
-    """Return where the model of this version put users in the last refresh; reads touched_users."""
+def read_standing(engine: Engine, segmentation: str, segment_ids: Sequence[str], version: int) -> Standing | None:
+    """Return where the model of this version put users in the last refresh, for all but the touched ones.
+
+    None where it left out others than these: then all have to be placed.
+    """
     table = engine.table(
         sql_text("steps/segments/standing.sql"), {"segmentation": segmentation, "model_version": version}
     )
     ids = pa.array(segment_ids, pa.string())
     labels, runner_up = (_numbers(table[column], ids) for column in ("segment_id", "runner_up_segment_id"))
     changed = table["changed"].to_numpy() | (labels == NOBODY)
+    if changed.sum() != engine.value(f"select count(*) from {RECOMPUTED}"):
+        return None
     return Standing(
         Assignment(
             labels,

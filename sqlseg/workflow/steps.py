@@ -32,6 +32,7 @@ from sqlseg.workflow.materialise import create_public_view
 from sqlseg.workflow.pins import record_pins
 from sqlseg.workflow.plan import Plan, SegmentationPlan
 from sqlseg.workflow.ruling import rule_segments
+from sqlseg.workflow.segment_ids import live_segments
 from sqlseg.workflow.segmenting import (
     Placed,
     assign_segments,
@@ -69,10 +70,12 @@ def _differ(engine: Engine, kept: str, new: str) -> bool:
 def place_users(work: Work, plan: SegmentationPlan) -> Placed:
     """Find or apply the segments of one segmentation."""
     segmentation = work.project.settings.segmentations[plan.name]
+    known, standing = work.models.get(plan.name), None
     if isinstance(segmentation, RulesSegmentation):
-        return rule_segments(work.engine, work.project, plan.name, segmentation, work.users)
+        if known is not None and not work.moves_everyone(plan.name):
+            standing = read_standing(work.engine, plan.name, live_segments(work.engine, plan.name), known.version)
+        return rule_segments(work.engine, work.project, plan.name, segmentation, work.users, standing)
     pinned = work.project.pins.get(plan.name)
-    known = work.models.get(plan.name)
     model = None if known is None or plan.redefined else model_in_use(work.engine, plan.name, known.version)
     if plan.action == "fit":
         blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model, VOCABULARY))
@@ -95,11 +98,12 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
     assert known is not None and model is not None
     blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model))
     age = work.run.as_of - fitted_as_of(work.engine, plan.name, known.version)
-    if isinstance(model, SupervisedModel):
-        return apply_learned(work.engine, work.project, plan.name, model, work.users, blocks, age=age)
-    standing = None
     if not work.moves_everyone(plan.name):
         standing = read_standing(work.engine, plan.name, model.segment_ids, known.version)
+    if isinstance(model, SupervisedModel):
+        return apply_learned(
+            work.engine, work.project, plan.name, model, work.users, blocks, age=age, standing=standing
+        )
     limits, seed = segmentation.drift, work.run.seed
     return assign_segments(model, work.users, blocks, seed, limits=limits, age=age, pinned=pinned, standing=standing)
 

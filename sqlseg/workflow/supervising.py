@@ -14,6 +14,7 @@ from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block
+from sqlseg.segments.explain import UserReasons
 from sqlseg.segments.identity import Lineage
 from sqlseg.segments.learned_reasons import learned_reasons
 from sqlseg.segments.preparation import Preparation
@@ -25,6 +26,7 @@ from sqlseg.workflow.project import Project
 from sqlseg.workflow.ruling import RuleFailed, check_spelling, rule_rows
 from sqlseg.workflow.segment_ids import ids_by_name, live_segments
 from sqlseg.workflow.segmenting import Placed
+from sqlseg.workflow.standing import Standing
 
 LABELS_CHANGED = "the labels have changed"
 
@@ -111,7 +113,7 @@ def learn_segments(
     for segment, measures in zip(model.segment_ids, fit.by_class, strict=True):
         metrics.update({f"{measure}[{segment}]": value for measure, value in measures.items()})
     return replace(
-        _placed(model, fit.assignment, blocks),
+        _placed(model, fit.assignment, learned_reasons(model, blocks, fit.assignment)),
         lineage=_lineage(model, fit.assignment, users, previous, live),
         metrics=metrics,
         notes=(*notes, *fit.notes),
@@ -135,12 +137,27 @@ def apply_learned(
     blocks: Sequence[Block],
     *,
     age: timedelta,
+    standing: Standing | None = None,
 ) -> Placed:
-    """Place users with the model in use, fitted `age` ago, and look whether inputs or labels have changed since."""
+    """Place users with the model in use, fitted `age` ago, and look whether inputs or labels have changed since.
+
+    With `standing` only those users are scored whose inputs may have changed.
+    """
     segmentation = project.settings.segmentations[name]
     assert isinstance(segmentation, SupervisedSegmentation)
     labels, notes = read_labels(engine, project, segmentation, users)
-    assignment = model.score(blocks)
+    changed, reasons = None, None
+    if standing is None:
+        assignment = model.score(blocks)
+        reasons = learned_reasons(model, blocks, assignment)
+    else:
+        changed = standing.changed
+        rows = np.flatnonzero(changed)
+        some = [block.take(rows) for block in blocks]
+        fresh = model.score(some)
+        assignment = standing.with_fresh(rows, fresh)
+        reasons = learned_reasons(model, some, fresh)
+        reasons = None if reasons is None else replace(reasons, user=rows[reasons.user])
     drift = model.drift(blocks, segmentation.drift)
     evidence = Evidence(drift, None, len(users), model.fit_user_count, age.days)
     metrics = {
@@ -150,11 +167,16 @@ def apply_learned(
     }
     outdated = (LABELS_CHANGED,) if labels.fingerprint != model.labels else ()
     return replace(
-        _placed(model, assignment, blocks), metrics=metrics, evidence=evidence, notes=notes, outdated=outdated
+        _placed(model, assignment, reasons),
+        metrics=metrics,
+        evidence=evidence,
+        notes=notes,
+        outdated=outdated,
+        changed=changed,
     )
 
 
-def _placed(model: SupervisedModel, assignment: Assignment, blocks: Sequence[Block]) -> Placed:
+def _placed(model: SupervisedModel, assignment: Assignment, reasons: UserReasons | None) -> Placed:
     return Placed(
         model.segment_ids,
         assignment.labels,
@@ -163,7 +185,7 @@ def _placed(model: SupervisedModel, assignment: Assignment, blocks: Sequence[Blo
         assignment.confidence,
         model,
         dict(zip(model.segment_ids, model.classes, strict=True)),
-        reasons=learned_reasons(model, blocks, assignment),
+        reasons=reasons,
     )
 
 

@@ -8,6 +8,9 @@ from datetime import datetime
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.resources import sql_text
 
+TOUCHED = "touched_users"
+"""The temporary table of the users whose events or attributes changed since the last refresh."""
+
 TOUCHED_EVENTS = "touched_events"
 RECOMPUTED = "recomputed_users"
 """The temporary tables of the touched users' events, and of those touched users who have one before as_of."""

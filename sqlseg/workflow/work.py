@@ -1,6 +1,6 @@
 """A refresh under way: what it has been given, and what its steps have found so far."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from sqlseg.features.view import View
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.model import ClusterModel
 from sqlseg.segments.supervised import SupervisedModel
-from sqlseg.settings import FittedSegmentation
+from sqlseg.settings import RulesSegmentation
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
 from sqlseg.workflow.materialise import Moment
@@ -53,6 +53,11 @@ class LookBack:
 
 Before = dict[str, LookBack]
 """By segmentation; empty where nothing but behaviour can have moved anyone."""
+
+
+def _own_rows(views: Iterable[View]) -> list[View]:
+    """Return the views that have rows of users; statistics stand still until a refit."""
+    return [view for view in views if view.kind != "statistics"]
 
 
 @dataclass
@@ -103,9 +108,13 @@ class Work:
         segmentation = project.settings.segmentations[name]
         if self.plan.everyone_because is not None or self.last is None or name in self.behind:
             return True
-        if not isinstance(segmentation, FittedSegmentation) or name in project.pins:
-            return True
-        views = [view for view in project.views_read_by_cluster(segmentation) if view.kind != "statistics"]
+        if isinstance(segmentation, RulesSegmentation):
+            if self.holidays_changed or not project.rule_is_local(segmentation.sql):
+                return True
+            return any(
+                self.concerns_everyone(view) for view in _own_rows(project.views_read_by_rules(segmentation.sql))
+            )
+        views = _own_rows(project.views_read_by_cluster(segmentation))
         if any(view.holds_images or self.concerns_everyone(view) for view in views):
             return True
         return self.plan.as_of != self.last.as_of and any(one.kind == "forecast" for one in segmentation.inputs)

@@ -43,9 +43,33 @@ inputs = ["cadence@1", "basket@1"]
 k = 2
 refit = "never"
 
+[segmentations.held]
+kind = "cluster"
+inputs = ["basket@1", "returns@1"]
+k = 3
+pins = "sql/segments/pins.sql"
+refit = "never"
+
+[segmentations.learned]
+kind = "supervised"
+algorithm = "logistic_regression"
+inputs = ["basket@1", "returns@1"]
+labels = "sql/segments/labels.sql"
+refit = "never"
+
 [segmentations.tier]
 kind = "rules"
 sql = "sql/segments/tier.sql"
+
+[segmentations.place]
+kind = "rules"
+sql = "sql/segments/place.sql"
+"""
+
+# A rule that looks across users: all have to be placed by it every time.
+PLACE = """
+select user_id, case when spend > avg(spend) over () then 'above' else 'below' end as segment_name
+from features.rfm_v1
 """
 
 PERKS = """
@@ -65,6 +89,7 @@ group by u.user_id
 
 FIRST_DAY = datetime(2025, 3, 1)
 USERS = [f"u{number:02d}" for number in range(24)]
+BYSTANDERS = [f"v{number:02d}" for number in range(42)]
 ITEMS = [f"i{number}" for number in range(6)]
 CATEGORIES = ["tea", "cups", "books"]
 KINDS = ["view", "search", "cart", "purchase", "purchase", "return", "review"]
@@ -104,6 +129,9 @@ def first_events() -> list[dict]:
             for kind in ("view", "purchase") if (place + turn) % 3 else ("search", "view"):
                 events.append(made_event(next(numbers), user, hours, kind, (place + turn) % 6, 3.0 + place * turn))
                 hours += 0.2
+    for place, user in enumerate(BYSTANDERS):
+        kind = "purchase" if place % 2 else "view"
+        events.append(made_event(next(numbers), user, 24 * place + 10, kind, place % 6, 2.0 + place))
     return events
 
 
@@ -112,6 +140,12 @@ def shop_with(directory: Path, events: list[dict]) -> Shop:
     shop.write("sqlseg.toml", SETTINGS)
     shop.write("sql/features/perks__v1.sql", PERKS)
     shop.write("sql/segments/tier.sql", TIERS)
+    shop.write("sql/segments/place.sql", PLACE)
+    shop.write(
+        "sql/segments/pins.sql", "select * from (values ('u01', 'Kept'), ('u04', 'Kept')) as p (user_id, segment_name)"
+    )
+    labels = ", ".join(f"('{user}', '{'even' if place % 2 else 'odd'}')" for place, user in enumerate(BYSTANDERS))
+    shop.write("sql/segments/labels.sql", f"select * from (values {labels}) as l (user_id, segment_name)")
     shop.write("sql/events.sql", "select * from read_parquet('data/events.parquet')")
     shop.write("sql/users.sql", "select * from read_parquet('data/users.parquet')")
     shop.write("sql/items.sql", "select * from read_parquet('data/items.parquet')")
