@@ -16,3 +16,13 @@ class SqlsegError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class OtherModelFormat(SqlsegError):
+    """A stored model was written by a release that writes models in another way."""
+
+    def __init__(self, what: str, found: object, known: int) -> None:
+        super().__init__(
+            f"The stored {what} has format {found!r}, this version reads {known}.",
+            hint="Fit it anew: sqlseg refresh --refit always.",
+        )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sqlseg.errors import SqlsegError
+from sqlseg.errors import OtherModelFormat
 from sqlseg.segments.algorithms import one_thread
 from sqlseg.segments.blocks import Block, FloatArray
 from sqlseg.segments.heads import TARGETS, Head, HorizonHeads, Target, fit_design, fit_head
@@ -98,10 +98,7 @@ class ForecastModel:
         """Return the model that `to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         if data.get("format") != _FORMAT:
-            raise SqlsegError(
-                f"The stored forecasts have format {data.get('format')!r}, this version reads {_FORMAT}.",
-                hint="Fit them anew: sqlseg refresh --refit always.",
-            )
+            raise OtherModelFormat("model of forecasts", data.get("format"), _FORMAT)
         return cls(tuple(HorizonHeads.from_dict(one) for one in data["horizons"]))
 
 

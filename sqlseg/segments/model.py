@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sqlseg.errors import SqlsegError
+from sqlseg.errors import OtherModelFormat, SqlsegError
 from sqlseg.segments.algorithms import FINDS_THE_NUMBER, algorithm, bridge_agreement
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.axes import EmbeddingProjection
@@ -158,10 +158,7 @@ class ClusterModel:
         """Return the model that `to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         if data.get("format") != _FORMAT:
-            raise SqlsegError(
-                f"The stored model has format {data.get('format')!r}, this version reads {_FORMAT}.",
-                hint="Refit it: sqlseg refresh --refit always.",
-            )
+            raise OtherModelFormat("model", data.get("format"), _FORMAT)
         preprocessing = Preprocessing.from_dict(data["preprocessing"])
         return cls(
             algorithm=data["algorithm"],
@@ -181,6 +178,8 @@ class ClusterModel:
 def noise_id(text: str) -> str | None:
     """Return the segment of users unlike all others in a stored model of any kind, where it has one."""
     data = json.loads(text)
+    if data.get("format") != _FORMAT:
+        return None
     noise = data.get("representatives", {}).get("noise")
     return None if noise is None else data["segment_ids"][noise]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlseg.errors import SqlsegError
+from sqlseg.errors import OtherModelFormat, SqlsegError
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, rounded, user_count
 from sqlseg.segments.boosting import BoostedTrees
@@ -158,10 +158,7 @@ class SupervisedModel:
         """Return the model that `to_json` wrote."""
         data: dict[str, Any] = json.loads(text)
         if data.get("format") != _FORMAT:
-            raise SqlsegError(
-                f"The stored model has format {data.get('format')!r}, this version reads {_FORMAT}.",
-                hint="Refit it: sqlseg refresh --refit always.",
-            )
+            raise OtherModelFormat("model", data.get("format"), _FORMAT)
         return cls(
             algorithm=data["algorithm"],
             preprocessing=Preprocessing.from_dict(data["preprocessing"]),

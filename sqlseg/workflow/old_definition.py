@@ -20,7 +20,7 @@ from sqlseg.workflow.inputs import read_blocks
 from sqlseg.workflow.pins import recorded_pins
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.ruling import UNASSIGNED, rule_rows
-from sqlseg.workflow.segmenting import model_in_use
+from sqlseg.workflow.segmenting import model_before
 from sqlseg.workflow.state import ModelInUse
 
 
@@ -56,7 +56,9 @@ def placed_by_old_definition(
         inputs = tuple(parse_input(text) for text in old.definition["inputs"].split(", "))
         before = segmentation.model_copy(update={"inputs": inputs})
         _compute_missing(project, [one.ref for one in inputs if one.kind == "features"], computed, compute)
-        model = model_in_use(engine, name, old.version)
+        model = model_before(engine, name, old.version)
+        if model is None:
+            return None
         ids = np.array(model.segment_ids, dtype=object)
         labels = model.score(read_blocks(engine, project, before, EVERYTHING)).labels
         placed = dict(zip(users, ids[labels], strict=True))

@@ -231,7 +231,7 @@ def _carry_out(
                 f"stats.{row[0]}"
                 for row in engine.rows("select name from sqlseg.computed_relation where schema_name = 'stats'")
             ),
-            forecasts_there=forecasts_in_use(engine),
+            forecasts_there=forecasts_in_use(engine, readable=options.refit == "always"),
             sentiment_there=sentiment_in_use(engine) if project.sentiment else None,
             behind=segmentations_behind(engine),
             only=options.segmentation,

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.errors import OtherModelFormat
 from sqlseg.insight.quality import segment_quality
 from sqlseg.segments.algorithms import FINDS_THE_NUMBER
 from sqlseg.segments.assignment import NOBODY, Assignment
@@ -298,6 +299,14 @@ def model_in_use(engine: Engine, segmentation: str, version: int) -> ClusterMode
         {"name": segmentation, "version": version},
     )
     return stored_model(text)
+
+
+def model_before(engine: Engine, segmentation: str, version: int) -> ClusterModel | SupervisedModel | None:
+    """Return the stored model, None where this release cannot read it: enough for a fit that takes its place."""
+    try:
+        return model_in_use(engine, segmentation, version)
+    except OtherModelFormat:
+        return None
 
 
 def fitted_as_of(engine: Engine, segmentation: str, version: int) -> datetime:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.errors import OtherModelFormat
 from sqlseg.segments.forecasting import ForecastModel
 from sqlseg.segments.sentiment import SentimentModel
 from sqlseg.workflow.definition import Definition
@@ -64,16 +65,25 @@ def sentiment_in_use(engine: Engine) -> SentimentInUse | None:
     return SentimentInUse(version, SentimentModel.from_json(text), json.loads(definition), fitted_as_of)
 
 
-def forecasts_in_use(engine: Engine) -> dict[str, ForecastInUse]:
-    """Return the newest model of each encoder whose forecasts were ever an input, by its ref."""
+def forecasts_in_use(engine: Engine, *, readable: bool = False) -> dict[str, ForecastInUse]:
+    """Return the newest model of each encoder whose forecasts were ever an input, by its ref.
+
+    Raises OtherModelFormat; with `readable` what this release cannot read is left out, to be fitted anew.
+    """
     rows = engine.rows(
         "select forecast, model_version, parameters, inputs, fitted_as_of from segments.forecast_model "
         "qualify row_number() over (partition by forecast order by model_version desc) = 1"
     )
-    return {
-        ref: ForecastInUse(version, ForecastModel.from_json(text), json.loads(inputs)["definition"], fitted_as_of)
-        for ref, version, text, inputs, fitted_as_of in rows
-    }
+    found = {}
+    for ref, version, text, inputs, fitted_as_of in rows:
+        try:
+            model = ForecastModel.from_json(text)
+        except OtherModelFormat:
+            if readable:
+                continue
+            raise
+        found[ref] = ForecastInUse(version, model, json.loads(inputs)["definition"], fitted_as_of)
+    return found
 
 
 def next_forecast_version(engine: Engine, ref: str) -> int:

@@ -39,6 +39,7 @@ from sqlseg.workflow.segmenting import (
     fit_segments,
     fitted_as_of,
     late_users,
+    model_before,
     model_in_use,
     previous_segments,
 )
@@ -76,8 +77,8 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
             standing = read_standing(work.engine, plan.name, live_segments(work.engine, plan.name), known.version)
         return rule_segments(work.engine, work.project, plan.name, segmentation, work.users, standing)
     pinned = work.project.pins.get(plan.name)
-    model = None if known is None or plan.redefined else model_in_use(work.engine, plan.name, known.version)
     if plan.action == "fit":
+        model = None if known is None or plan.redefined else model_before(work.engine, plan.name, known.version)
         blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model, VOCABULARY))
         previous = previous_segments(work.engine, plan.name)
         if isinstance(segmentation, SupervisedSegmentation):
@@ -95,7 +96,8 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
             meanwhile=None if work.checked is not None else lambda: prepare_tables(work),
             pinned=pinned,
         )
-    assert known is not None and model is not None
+    assert known is not None
+    model = model_in_use(work.engine, plan.name, known.version)
     blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model))
     age = work.run.as_of - fitted_as_of(work.engine, plan.name, known.version)
     if not work.moves_everyone(plan.name):
@@ -179,8 +181,8 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
         if placed.model is not None and plan.action == "fit":
             settle("definition" if plan.redefined else "model", back.placed_by(placed.model, pinned))
         if not plan.redefined and past_changed:
-            old = model_in_use(work.engine, plan.name, work.models[plan.name].version)
-            late = back.placed_by(old, pinned)
+            old = model_before(work.engine, plan.name, work.models[plan.name].version)
+            late = {} if old is None else back.placed_by(old, pinned)
     settle("late_data", {user: segment for user, segment in late.items() if user in past_changed})
     return causes
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from shops import CLUSTERS, RULES, bought, new_shop, viewed, views_read_once
 
+from sqlseg.errors import OtherModelFormat
 from sqlseg.features.registry import Registry
 from sqlseg.resources import resource_root
 from sqlseg.segments.model import ClusterModel
@@ -286,3 +287,31 @@ def test_a_segment_without_users_that_retires_at_a_refit_has_its_line_of_descent
     assert shop.rows(row) == [(0, False)]
     assert other in members(shop).values()
     assert segment not in members(shop).values()
+
+
+# -- written by another release ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_another_release(shop):
+    shop.change("update segments.model set parameters = replace(parameters, '\"format\": 1,', '\"format\": 99,')")
+    shop.events(*EVENTS, LATER)
+    return shop
+
+
+def test_a_model_of_another_format_says_how_to_go_on(of_another_release):
+    with pytest.raises(OtherModelFormat, match="format 99") as problem:
+        of_another_release.refresh()
+    assert problem.value.hint == "Fit it anew: sqlseg refresh --refit always."
+
+
+def test_a_model_of_another_format_is_fitted_anew_and_ids_go_on(of_another_release):
+    shop = of_another_release
+    before = members(shop)
+    late = bought(
+        "poor2", "2024-03-01 09:00", 20
+    )  # what came late is placed by the old model too, where it can be read
+    shop.events(*EVENTS, LATER, late)
+    shop.refresh(refit="always")
+    assert versions(shop) == [1, 2]
+    assert members(shop) == before == by_the_model_in_use(shop)
