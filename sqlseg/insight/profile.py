@@ -95,24 +95,35 @@ def segment_standing(columns: Mapping[str, FloatArray], labels: IntArray, segmen
 
     More than 200,000 users are scaled by the figures of that many, evenly drawn; the means are of all.
     """
-    users = labels.size
-    step = max(1, -(-users // _SCALED_ON))
-    z = np.zeros((segment_count, len(columns)))
-    sample = np.zeros((len(range(0, users, step)), len(columns)))
-    mine = labels >= 0
-    sizes = np.maximum(np.bincount(labels[mine], minlength=segment_count), 1)
+    return segment_standings(columns, [(labels, segment_count)])[0]
 
-    def stand(position: int, feature: str, values: FloatArray) -> None:
+
+def segment_standings(
+    columns: Mapping[str, FloatArray], segmentations: Sequence[tuple[IntArray, int]]
+) -> tuple[Standing, ...]:
+    """Return `segment_standing` of several segmentations of the same users: labels, and how many segments each has."""
+    users = segmentations[0][0].size
+    step = max(1, -(-users // _SCALED_ON))
+    sample = np.zeros((len(range(0, users, step)), len(columns)))
+    placed = []
+    for labels, count in segmentations:
+        mine = labels >= 0
+        sizes = np.maximum(np.bincount(labels[mine], minlength=count), 1)
+        placed.append((labels[mine], mine, sizes, np.zeros((count, len(columns)))))
+    positions = {feature: position for position, feature in enumerate(columns)}
+
+    def stand(feature: str, values: FloatArray) -> None:
         scaling = fit_column(feature, values[::step])
         if not isinstance(scaling, ColumnScaling):
             return
-        scaled = scaled_column(values, scaling)
-        z[:, position] = np.bincount(labels[mine], weights=scaled[mine], minlength=segment_count) / sizes
+        scaled, position = scaled_column(values, scaling), positions[feature]
         sample[:, position] = scaled[::step]
+        for labels, mine, sizes, z in placed:
+            z[:, position] = np.bincount(labels, weights=scaled[mine], minlength=len(sizes)) / sizes
 
-    positions = {feature: position for position, feature in enumerate(columns)}
-    _side_by_side(lambda feature, values: stand(positions[feature], feature, values), columns)
-    return Standing(tuple(columns), np.round(z, 6), _correlation(sample))
+    _side_by_side(stand, columns)
+    correlation = _correlation(sample)
+    return tuple(Standing(tuple(columns), np.round(z, 6), correlation) for *_, z in placed)
 
 
 def _side_by_side(work: Callable[[str, FloatArray], Result], columns: Mapping[str, FloatArray]) -> list[Result]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.events.reading import record_reading
 from sqlseg.features.holidays import holiday_table
-from sqlseg.features.view import View
-from sqlseg.insight.profile import segment_standing
+from sqlseg.insight.profile import Standing, segment_standings
 from sqlseg.names import Relation
 from sqlseg.segments.content import VOCABULARY
 from sqlseg.segments.model import ClusterModel
@@ -190,21 +190,25 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
 def record_everything(work: Work, before: Before) -> None:
     """Write segments, memberships, history, profiles and measures."""
     engine, run = work.engine, work.run
-    readable: dict[tuple[View, ...], Readable] = {}
     if not work.activity_kept:
         keep_activity(engine, run.as_of, everyone=work.plan.everyone_because is not None)
-    for done, plan in enumerate(work.plan.segmentations):
-        work.narrator.progress(done, len(work.plan.segmentations))
-        views = work.views_beside(plan.name)
-        if views not in readable:
-            readable = {views: read_readable(engine, views)}
-        record_one(work, plan, readable[views], causes_of_moves(work, plan, before))
+    plans, done = work.plan.segmentations, 0
+    for views, together in groupby(plans, lambda plan: work.views_beside(plan.name)):
+        readable, some = read_readable(engine, views), list(together)
+        placed = [work.placed[plan.name] for plan in some]
+        standings = segment_standings(readable.values, [(one.labels, len(one.segment_ids)) for one in placed])
+        for plan, standing in zip(some, standings, strict=True):
+            work.narrator.progress(done, len(plans))
+            record_one(work, plan, readable, standing, causes_of_moves(work, plan, before))
+            done += 1
     if not work.views_stand:
         for name in work.project.settings.segmentations:
             recording.create_users_view(engine, name, work.views_beside(name))
 
 
-def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: NDArray[Any]) -> None:
+def record_one(
+    work: Work, plan: SegmentationPlan, readable: Readable, standing: Standing, causes: NDArray[Any]
+) -> None:
     """Write what one segmentation came to."""
     engine, run, placed = work.engine, work.run, work.placed[plan.name]
     segmentation = work.project.settings.segmentations[plan.name]
@@ -216,7 +220,6 @@ def record_one(work: Work, plan: SegmentationPlan, readable: Readable, causes: N
         recording.record_model(engine, run, plan, segmentation, placed, version)
         remember_model(engine, plan.name, ModelInUse(version, plan.definition))
     profile = recording.record_profile(engine, plan.name, placed, readable)
-    standing = segment_standing(readable.values, placed.labels, len(placed.segment_ids))
     names = recording.name_segments(engine, plan.name, placed, readable, standing, fitted=fitted)
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
     recording.record_membership(engine, run, plan.name, placed, names, profile, standing, readable, version, rule)
