@@ -7,20 +7,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sqlseg import sqltext
-from sqlseg.encoders.content_manifest import TextEncoder, load_text_encoder
-from sqlseg.encoders.image_manifest import ImageEncoder, load_image_encoder
-from sqlseg.encoders.manifest import Encoder, UnknownEncoder, load_encoder
+from sqlseg.encoders.content_manifest import TextEncoder
+from sqlseg.encoders.image_manifest import ImageEncoder
+from sqlseg.encoders.manifest import Encoder, load_encoder
 from sqlseg.errors import SqlsegError
 from sqlseg.features.locality import locality_problems
 from sqlseg.features.registry import Registry
 from sqlseg.features.view import View
 from sqlseg.resources import resource_root
-from sqlseg.segments.algorithms import ALGORITHMS, FINDS_THE_NUMBER
-from sqlseg.segments.learners import LEARNERS
-from sqlseg.segments.supervised import SUPERVISED_ALGORITHMS
 from sqlseg.settings import (
     FILE_NAME,
-    ClusterSegmentation,
     FittedSegmentation,
     RulesSegmentation,
     Settings,
@@ -29,7 +25,7 @@ from sqlseg.settings import (
     parse_settings,
     setting_problem,
 )
-from sqlseg.settings.values import nearest
+from sqlseg.workflow.checked_settings import check_algorithms, image_encoder_of, text_encoder_of
 
 _NO_PROJECT = '[project]\nname = "none"\n'
 
@@ -339,60 +335,12 @@ def open_project(directory: Path) -> Project:
     roots = [resource_root("onnx_models"), settings.directory / "onnx_models"]
     encoders = tuple(load_encoder(ref, roots) for ref in sorted(refs))
     project = Project(settings, registry, encoders)
-    _check_algorithms(settings)
+    check_algorithms(settings)
     if any(view.holds_texts for view in project.contents().values()):
-        project = replace(project, text_encoder=_text_encoder(settings, roots))
+        project = replace(project, text_encoder=text_encoder_of(settings, roots))
     if any(view.holds_images for view in project.contents().values()):
-        looks = _image_encoder(settings, roots)
+        looks = image_encoder_of(settings, roots)
         project = replace(project, image_encoder=looks, image_root=settings.directory.absolute())
     project = replace(project, forecasts=_forecasts(project), sentiment=_sentiment(settings))
     project.computed_views()  # every reference is looked up before any work begins
     return project
-
-
-def _check_algorithms(settings: Settings) -> None:
-    """Raise InvalidSettings, which names the line, for an algorithm that does not exist or takes no number."""
-    for name, segmentation in settings.segmentations.items():
-        if not isinstance(segmentation, ClusterSegmentation | SupervisedSegmentation):
-            continue
-        given = segmentation.algorithm
-        there = SUPERVISED_ALGORITHMS if isinstance(segmentation, SupervisedSegmentation) else tuple(ALGORITHMS)
-        if given not in there:
-            known = ", ".join(f'"{one}"' for one in there)
-            message = f"there is no algorithm {given!r}{nearest(given, there)}; it must be one of {known}"
-            raise setting_problem(settings, ("segmentations", name, "algorithm"), message)
-        if isinstance(segmentation, ClusterSegmentation) and segmentation.pins is not None and given != "kmeans":
-            message = f'users can be pinned with algorithm = "kmeans" only, got {given!r}'
-            raise setting_problem(settings, ("segmentations", name, "pins"), message)
-        if isinstance(segmentation, SupervisedSegmentation) and segmentation.projection != "none":
-            turned = [f'"{one}"' for one, learner in LEARNERS.items() if learner.reads == "scaled"]
-            if f'"{given}"' not in turned:
-                message = (
-                    f'must be "none" with {given}, which reads each input as it is, unknown values too; '
-                    f"axes are for {', '.join(turned)}"
-                )
-                raise setting_problem(settings, ("segmentations", name, "projection"), message)
-        if isinstance(segmentation, ClusterSegmentation) and given in FINDS_THE_NUMBER and segmentation.k != "auto":
-            message = f'must be "auto" with {given}, which finds the number of segments itself, got {segmentation.k}'
-            raise setting_problem(settings, ("segmentations", name, "k"), message)
-
-
-def _image_encoder(settings: Settings, roots: list[Path]) -> ImageEncoder:
-    ref = settings.content.image_encoder
-    if ref is None:
-        told = (
-            "is needed for images among the inputs: no image encoder ships with sqlseg. The page What users buy says "
-            "how to bring one in onnx_models/<name>_v<k>/"
-        )
-        raise setting_problem(settings, ("content", "image_encoder"), told)
-    try:
-        return load_image_encoder(ref, roots)
-    except UnknownEncoder as error:
-        raise setting_problem(settings, ("content", "image_encoder"), f"{error.message} {error.hint}") from error
-
-
-def _text_encoder(settings: Settings, roots: list[Path]) -> TextEncoder:
-    try:
-        return load_text_encoder(settings.content.text_encoder, roots)
-    except UnknownEncoder as error:
-        raise setting_problem(settings, ("content", "text_encoder"), f"{error.message} {error.hint}") from error
