@@ -1,6 +1,5 @@
 """The published file from a copy of the last one: only rows that differ are written, and the whole is compared."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
 from sqlseg.publish.content_hash import TableContent, table_content
 from sqlseg.publish.snapshot import ALIAS, PublishedRelation, SnapshotDiffers, create, projection, stamp, verify
+from sqlseg.publish.spare import take_copy
 
 GROWS_AT_MOST = 1.5
 """Times the size that the file had when it was last built whole: what has grown more is built whole again.
@@ -58,7 +58,7 @@ def patch_copy(
     with published.open("rb") as file:
         if file.read(20)[12:] != _STORAGE_V1_0_0:
             raise NoPatch("it is of another format")
-    shutil.copyfile(published, building)
+    take_copy(published, building)
     try:
         engine.attach(building, ALIAS, read_only=False)
     except SqlsegError as error:

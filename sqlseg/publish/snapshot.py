@@ -13,6 +13,7 @@ from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
 from sqlseg.names import RUN, Relation
 from sqlseg.publish.content_hash import TableContent, content_hash, table_content
+from sqlseg.publish.spare import discard_spare
 
 STORAGE_VERSION = "v1.0.0"
 """DuckDB's oldest stable file format: clients from 0.10.3 on open it."""
@@ -156,6 +157,7 @@ def publish_snapshot(
         hashed = _build(engine, building, relations, run_id) if build is None else build(building)
         size = building.stat().st_size
         _swap(building, path)
+        discard_spare(path)  # a copy of what was published before is of no more use, and may hold who is gone
     except OSError as error:
         raise PathNotWritable(str(path), str(error)) from error
     finally:

@@ -1,12 +1,14 @@
 """Refreshes a project again and again, and keeps account of how that goes."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from sqlseg.errors import SqlsegError
+from sqlseg.publish import patching
+from sqlseg.publish.spare import discard_spare, prepare_spare
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.project import open_project
@@ -108,7 +110,7 @@ def watch(
     row. A project that cannot be opened at the start is an error: nobody wants to wait for that. KeyboardInterrupt ends
     it; a round under way is undone. Raises SqlsegError.
     """
-    open_project(directory)
+    published = open_project(directory).settings.warehouse.published
     tally, once, failures = Tally(), _TellsOnce(narrator), 0
     try:
         while True:
@@ -129,6 +131,23 @@ def watch(
             one = Round(number, clock.now(), seconds, outcome, error, failures, pause)
             tally.add(one)
             tell(one, tally)
+            if outcome is not None and outcome.published is not None:
+                told = clock.seconds()
+                _prepare_spare(outcome.published, once)
+                pause = max(0.0, pause - (clock.seconds() - told))
             wait(pause)
     except KeyboardInterrupt:
         return tally
+    finally:
+        with suppress(OSError):
+            discard_spare(published)
+
+
+def _prepare_spare(published: Path, narrator: Narrator) -> None:
+    """Copy what was published for the next round to patch; that it cannot be copied costs time, and no more."""
+    if published.stat().st_size < patching.SMALLEST_BYTES:
+        return
+    try:
+        prepare_spare(published)
+    except OSError as error:
+        narrator.note(f"The published file cannot be copied ahead of the next round: {error}.")

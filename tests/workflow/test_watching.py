@@ -4,12 +4,15 @@ import json
 import threading
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from unittest.mock import patch
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from shops import CLUSTERS, RULES, Notes, Shop, bought, new_shop, views_read_once
 
 from sqlseg.errors import SqlsegError
+from sqlseg.publish import patching
+from sqlseg.publish.spare import spare_file
 from sqlseg.settings import load_settings
 from sqlseg.workflow.monitoring import Monitor, NoWebhookAddress
 from sqlseg.workflow.narration import Clock
@@ -97,6 +100,23 @@ def test_rounds_take_in_what_has_come_and_publish_it_without_fitting_anew(tmp_pa
     assert all(0 <= seconds <= 60 for seconds in waits)
     assert shop.published("select count(*) from segments.membership where segmentation = 'tier'") == [(25,)]
     assert shop.published("select max(model_version) from segments.model where segmentation = 'groups'") == [(1,)]
+
+
+def test_the_published_file_is_copied_between_rounds_for_the_next_one_to_patch(tmp_path):
+    shop = new_shop(tmp_path / "shop", DAY_ONE, RULES + CLUSTERS)
+    spare, there = spare_file(shop.published_file), []
+
+    def look_and_add(*more):
+        there.append(spare.exists())
+        shop.events(*DAY_ONE, *more)
+
+    with patch.multiple(patching, SMALLEST_BYTES=0, GROWS_AT_MOST=10):
+        rounds, _, notes, _ = watched(shop, lambda: look_and_add(MORE[0]), lambda: look_and_add(*MORE))
+    assert [one.outcome.plan.kind for one in rounds] == ["cold", "warm", "warm"]
+    assert there == [True, True] and not spare.exists(), "none is left behind"
+    assert not any("built whole" in note for note in notes)
+    spent = "select count(*), sum(revenue) from segments.segment where segmentation = 'tier'"
+    assert shop.published(spent) == shop.rows(spent)
 
 
 def test_a_round_that_fails_keeps_what_is_published_and_the_next_ones_come_later(tmp_path):
