@@ -111,14 +111,13 @@ def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch,
     expected = table_content(engine, relation.target, select)
     if relation.target in patch.by_user:
         theirs = f"user_id in (select user_id from {patch.users})"
-        gone = engine.row(
-            f"select 1 from {target} where {theirs} and user_id not in (select user_id from ({select})) limit 1"
-        )
-        if gone is not None:
+        engine.execute(f"create or replace temp table fresh_rows as select * from ({select}) where {theirs}")
+        gone = f"{theirs} and user_id not in (select user_id from fresh_rows)"
+        if engine.row(f"select 1 from {target} where {gone} limit 1") is not None:
             # Deleted rows stay in the file as bytes until it is built anew.
             raise NoPatch("users are gone, of whom nothing may be left")
         engine.execute(f"delete from {target} where {theirs}")
-        engine.execute(f"insert into {target} select * from ({select}) where {theirs}")
+        engine.execute(f"insert into {target} select * from fresh_rows; drop table fresh_rows")
     elif table_content(engine, relation.target, f"select * from {target}") != expected:
         create(engine, relation, replaced=True)
         return expected
