@@ -2,9 +2,10 @@
 
 Usage: python benchmarks/warm_refresh.py [--events N] [--users N] [--threads N] [--folder DIR] [--keep]
 
-One shop, in this order: a cold refresh; new events of 1% of the users on the same day; the events of a new day; 1,000
-new events as a watch round finds them. Prints seconds by step as a Markdown table, and writes it with the machine to
-results/warm_refresh.md and results/warm_refresh.json.
+One shop, in this order: a cold refresh; new events of 1% of the users on the same day; the events of a new day; and, of
+a watch that goes on from there, the second round, which finds 1,000 new events. All in one process, so none but the
+first counts what is imported and parsed once. Prints seconds by step as a Markdown table, and writes it with the
+machine to results/warm_refresh.md and results/warm_refresh.json.
 """
 
 import argparse
@@ -14,23 +15,24 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-from cold_refresh import machine
+from measuring import machine
 from sqlseg_way import SETTINGS
 
 from sqlseg.synth import write_synthetic_events
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.refresh import refresh
+from sqlseg.workflow.watching import Round, Tally, watch
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = ("events", "features", "segments", "tables", "checks", "publish")
 GOALS = {"new events of 1% of the users": 0.05, "a new day": 0.30}
-ROUND_SECONDS = 2.0
+ROUND, ROUND_SECONDS = "a round, 1,000 new events", 2.0
 RULES = '\n[segmentations.value]\nkind = "rules"\nsql = "sql/value.sql"\n'
 VALUE = """
 select user_id, case when spend >= 100 then 'High' when spend > 0 then 'Low' else 'Browsers' end as segment_name
@@ -87,6 +89,33 @@ def timed(directory: Path, options: Options) -> tuple[dict[str, float], Outcome]
     return {step: round(value, 2) for step, value in seconds.items()}, outcome
 
 
+def watched(directory: Path, prepare: Sequence[Callable[[], None]]) -> tuple[dict[str, float], Outcome]:
+    """Watch for as many rounds as there is something to prepare before them; return the last as `timed` does.
+
+    A round is what people wait for: it ends with the new file in its place. What is made ready for the next one is not
+    counted.
+    """
+    clock = Clock(lambda: datetime.now(UTC).replace(tzinfo=None), time.perf_counter)
+    steps, seen, worked = iter(prepare), [], [0.0]
+
+    def before(seconds: float) -> None:
+        try:
+            next(steps)()
+        except StopIteration:
+            raise KeyboardInterrupt from None
+        worked[0] = time.process_time()
+
+    def hear(one: Round, tally: Tally) -> None:
+        seen.append((one, time.process_time() - worked[0]))
+
+    before(0)
+    watch(directory, Options(refit="never"), clock, Silence(), every=60, wait=before, tell=hear)
+    last, processor = seen[-1]
+    assert last.outcome is not None, last.error
+    seconds = {step: round(last.outcome.seconds.get(step, 0.0), 2) for step in STEPS}
+    return {**seconds, "all": round(last.seconds, 2), "cpu": round(processor, 2)}, last.outcome
+
+
 def rounds(folder: Path, users: int, events: int) -> dict[str, Callable[[], None]]:
     """Return what happens to the events before each refresh, by its name."""
 
@@ -98,8 +127,17 @@ def rounds(folder: Path, users: int, events: int) -> dict[str, Callable[[], None
         "cold": lambda: None,
         "new events of 1% of the users": more(batch="same", hours=1, each=3, of_10000=100, limit=events),
         "a new day": more(batch="day", hours=23, each=2, of_10000=min(10_000, a_day * 10_000 // users), limit=events),
-        "1,000 new events": more(batch="round", hours=25, each=2, of_10000=10_000, limit=1_000),
     }
+
+
+def watch_rounds(folder: Path) -> list[Callable[[], None]]:
+    """Return what comes in before each round of the watch."""
+
+    def thousand(number: int) -> Callable[[], None]:
+        how = {"batch": f"round{number}", "hours": 24 + number, "each": 2, "of_10000": 10_000, "limit": 1_000}
+        return lambda: duckdb.sql(MORE.format(folder=folder, **how))
+
+    return [thousand(1), thousand(2)]
 
 
 def markdown(measured: dict[str, dict[str, float]], outcomes: dict[str, Outcome]) -> str:
@@ -141,6 +179,8 @@ def main() -> int:
             prepare()
             measured[name], outcomes[name] = timed(project, Options(refit="never"))
             print(f"{name}: {measured[name]}", file=sys.stderr)
+        measured[ROUND], outcomes[ROUND] = watched(project, watch_rounds(folder))
+        print(f"{ROUND}: {measured[ROUND]}", file=sys.stderr)
     finally:
         if not options.keep:
             shutil.rmtree(work)
@@ -151,7 +191,7 @@ def main() -> int:
     goals = {name: (measured[name]["all"] / cold, share) for name, share in GOALS.items()}
     for name, (share, goal) in goals.items():
         print(f"{name}: {share:.1%} of cold, the goal was {goal:.0%}: {'met' if share <= goal else 'MISSED'}.")
-    seconds = measured["1,000 new events"]["all"]
+    seconds = measured[ROUND]["all"]
     judged = "met" if seconds <= ROUND_SECONDS else "MISSED"
     print(f"A round: {seconds:.2f} s, the goal was {ROUND_SECONDS:g} s: {judged}.")
     if not options.no_results:

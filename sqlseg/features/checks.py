@@ -35,12 +35,16 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class CheckQuery:
-    """A SELECT that must return no rows; `name` is such as `rfm@1.recency_days.range`."""
+    """A SELECT that must return no rows; `name` is such as `rfm@1.recency_days.range`.
+
+    Where it looks at one row after the other, `condition` is what must hold for no row r.
+    """
 
     name: str
     relation: str
     severity: Severity
     sql: str
+    condition: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def check_queries(view: View, rows: str, *, every_user: bool = False) -> list[Ch
     checks of values, since nobody promised that a default lies in a range, or that there is one.
     """
     filled = _filled(view) if every_user else None
-    queries = {"grain": _grain(view, rows)}
+    queries: dict[str, tuple[str, str | None]] = {"grain": (_grain(view, rows), None)}
     for column in view.columns:
         checks = list(column.checks)
         if column.name in view.grain and view.kind != "statistics":
@@ -67,8 +71,8 @@ def check_queries(view: View, rows: str, *, every_user: bool = False) -> list[Ch
             if check.kind != "unique" or view.grain != (column.name,):
                 queries[f"{column.name}.{check.kind}"] = _query(rows, column, check, filled)
     return [
-        CheckQuery(f"{view.ref}.{name}", view.relation, SEVERITY[name.rpartition(".")[2]], sql)
-        for name, sql in queries.items()
+        CheckQuery(f"{view.ref}.{name}", view.relation, SEVERITY[name.rpartition(".")[2]], sql, condition)
+        for name, (sql, condition) in queries.items()
     ]
 
 
@@ -112,11 +116,11 @@ def _grain(view: View, rows: str) -> str:
     return f"SELECT {keys}, count(*) AS row_count FROM {rows} AS r GROUP BY {keys} HAVING count(*) > 1"
 
 
-def _query(rows: str, column: Column, check: Check, filled: str | None) -> str:
+def _query(rows: str, column: Column, check: Check, filled: str | None) -> tuple[str, str | None]:
     name = f"r.{quote_if_needed(column.name)}"
     if check.kind == "unique":
         found = f"SELECT {name}, count(*) AS row_count FROM {rows} AS r WHERE {name} IS NOT NULL"
-        return f"{found} GROUP BY {name} HAVING count(*) > 1"
+        return f"{found} GROUP BY {name} HAVING count(*) > 1", None
     if check.kind == "not_null":
         condition = f"{name} IS NULL"
     elif check.kind == "accepted":
@@ -127,7 +131,7 @@ def _query(rows: str, column: Column, check: Check, filled: str | None) -> str:
         ends += [f"{name} > {high}"] if high else []
         condition = " OR ".join([*ends, f"NOT isfinite({name}::DOUBLE)"])
     exempt = f" AND NOT ({filled})" if filled and column.name not in ("user_id",) else ""
-    return f"SELECT r.* FROM {rows} AS r WHERE ({condition}){exempt}"
+    return f"SELECT r.* FROM {rows} AS r WHERE ({condition}){exempt}", f"({condition}){exempt}"
 
 
 def _filled(view: View) -> str:

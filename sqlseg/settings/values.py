@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -192,10 +193,15 @@ def encoder_ref(value: object) -> str:
     return found[0]
 
 
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones() | {"UTC"})
+
+
 def time_zone(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'must be the name of a time zone such as "Europe/London", got {value!r}')
-    known = available_timezones() | {"UTC"}
+    known = _time_zones()
     if value in known:
         return value
     if known == {"UTC"}:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
-from sqlseg.features.checks import Severity, check_queries
+from sqlseg.features.checks import CheckQuery, Severity, check_queries
 from sqlseg.features.view import View
 from sqlseg.insight.monotonicity import ranked_below_worse
 from sqlseg.resources import sql_text
@@ -132,15 +132,34 @@ def _feature_results(
     for view in views:
         table = f"sqlseg.{view.table}"
         theirs = f"(select * from {table} where user_id in (select user_id from {TOUCHED}))"
-        queries = check_queries(view, table, every_user=True)
-        of_some = check_queries(view, theirs, every_user=True)
-        for whole, part in zip(queries, of_some, strict=True):
-            by_row = view in of_touched and whole.name in passed and not whole.name.endswith(".unique")
-            query = part if by_row else whole
+        stands = {
+            query.name
+            for query in check_queries(view, table)
+            if view in of_touched and query.name in passed and not query.name.endswith(".unique")
+        }
+        of_all = [one for one in check_queries(view, table, every_user=True) if one.name not in stands]
+        of_some = [one for one in check_queries(view, theirs, every_user=True) if one.name in stands]
+        failing = {**_failing_rows(engine, table, of_all), **_failing_rows(engine, theirs, of_some)}
+        for query in check_queries(view, table, every_user=True):
             severity = "error" if query.name.rpartition(".")[2] in settings.checks.errors else query.severity
-            rows = int(engine.value(f"select count(*) from (\n{query.sql}\n)"))
-            results.append(CheckResult(query.name, query.relation, severity, rows))
+            results.append(CheckResult(query.name, query.relation, severity, failing[query.name]))
     return results
+
+
+def _failing_rows(engine: Engine, rows: str, queries: Sequence[CheckQuery]) -> dict[str, int]:
+    """Return how many rows fail each check; those that look at single rows are counted in one pass."""
+    single = [query for query in queries if query.condition is not None]
+    failing = {
+        query.name: int(engine.value(f"select count(*) from (\n{query.sql}\n)"))
+        for query in queries
+        if query.condition is None
+    }
+    if single:
+        counts = ", ".join(f"count(*) filter (where {query.condition})" for query in single)
+        found = engine.row(f"select {counts} from {rows} as r")
+        assert found is not None
+        failing |= {query.name: int(count) for query, count in zip(single, found, strict=True)}
+    return failing
 
 
 def _table_results(engine: Engine, settings: Settings, *, run_id: str, now: datetime) -> list[CheckResult]:
