@@ -74,6 +74,7 @@ WAREHOUSE_TABLES: Final = (
     Relation("sqlseg", "duplicate_event"),
     Relation("sqlseg", "attribute_memory"),
     Relation("sqlseg", "published_file"),
+    Relation("sqlseg", "published_content"),
 )
 
 

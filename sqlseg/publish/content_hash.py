@@ -15,6 +15,14 @@ class TableContent:
     row_count: int
     row_hash: int
 
+    def replaced(self, old: "TableContent", new: "TableContent") -> "TableContent":
+        """Return the content after some rows have been replaced: sums can be taken from and added to.
+
+        >>> TableContent(3, 70).replaced(TableContent(1, 20), TableContent(2, 5))
+        TableContent(row_count=4, row_hash=55)
+        """
+        return TableContent(self.row_count - old.row_count + new.row_count, self.row_hash - old.row_hash + new.row_hash)
+
 
 @dataclass(frozen=True)
 class FileContent:

@@ -1,6 +1,6 @@
 """The published file from a copy of the last one: only rows that differ are written, and the whole is compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from sqlseg.engine.warehouse import Comments, comment_on, comments
 from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
 from sqlseg.publish.content_hash import TableContent, table_content
-from sqlseg.publish.snapshot import ALIAS, PublishedRelation, SnapshotDiffers, create, projection, stamp, verify
+from sqlseg.publish.snapshot import ALIAS, Built, PublishedRelation, SnapshotDiffers, create, projection, stamp, verify
 from sqlseg.publish.spare import take_copy
 
 GROWS_AT_MOST = 1.5
@@ -29,12 +29,14 @@ class Patch:
     """What is known of the last published file.
 
     `users` is a relation of all users whose rows may differ in the tables `by_user`; whatever else differs is found by
-    comparing. `whole_bytes` is the size of the file when it was last built whole.
+    comparing. `whole_bytes` is the size of the file when it was last built whole, `contents` what its tables held when
+    it was published.
     """
 
     users: str
     by_user: frozenset[Relation]
     whole_bytes: int
+    contents: Mapping[Relation, TableContent]
 
 
 class NoPatch(SqlsegError):
@@ -48,10 +50,10 @@ def patch_copy(
     relations: Sequence[PublishedRelation],
     patch: Patch,
     run_id: str | None = None,
-) -> str:
+) -> Built:
     """Make a copy of the published file that holds exactly `relations`; it is only read itself.
 
-    Returns the hash over its content, which also goes into the row of `run_id` in its segments.run. Raises NoPatch.
+    Returns what it holds; the hash over that also goes into the row of `run_id` in its segments.run. Raises NoPatch.
     """
     if not published.is_file():
         raise NoPatch("it is not there")
@@ -84,7 +86,7 @@ def patch_copy(
         verify(building, expected)
     except SnapshotDiffers as error:
         raise NoPatch(f"{error.relation} would not be what the warehouse holds") from error
-    return hashed
+    return hashed, expected
 
 
 def _check_layout(engine: Engine, relations: Sequence[PublishedRelation]) -> None:
@@ -108,21 +110,37 @@ def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch,
     """Change the rows of a table that differ; return what it then must hold."""
     target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
     select = f"select {projection(engine, relation)} from {relation.source}"
-    expected = table_content(engine, relation.target, select)
-    if relation.target in patch.by_user:
-        theirs = f"user_id in (select user_id from {patch.users})"
-        engine.execute(f"create or replace temp table fresh_rows as select * from ({select}) where {theirs}")
-        gone = f"{theirs} and user_id not in (select user_id from fresh_rows)"
-        if engine.row(f"select 1 from {target} where {gone} limit 1") is not None:
-            # Deleted rows stay in the file as bytes until it is built anew.
-            raise NoPatch("users are gone, of whom nothing may be left")
-        engine.execute(f"delete from {target} where {theirs}")
-        engine.execute(f"insert into {target} select * from fresh_rows; drop table fresh_rows")
-    elif table_content(engine, relation.target, f"select * from {target}") != expected:
-        create(engine, relation, replaced=True)
-        return expected
+    before = patch.contents.get(relation.target)
+    if before is not None and relation.target in patch.by_user:
+        expected = _replace_rows(engine, relation, target, select, patch.users, before)
+    else:
+        expected = table_content(engine, relation.target, select)
+        if table_content(engine, relation.target, f"select * from {target}") != expected:
+            create(engine, relation, replaced=True)
+            return expected
     _renew_comments(engine, relation, told)
     return expected
+
+
+def _replace_rows(
+    engine: Engine, relation: PublishedRelation, target: str, select: str, users: str, before: TableContent
+) -> TableContent:
+    """Replace the rows of some users; return what the table then must hold, given what it did before.
+
+    Rows of all others are those that were published before. To read them in the warehouse once more takes longer than
+    the rest of the patch; that the file has kept them is seen when it is verified.
+    """
+    theirs = f"where user_id in (select user_id from {users})"
+    engine.execute(f"create or replace temp table fresh_rows as select * from ({select}) {theirs}")
+    gone = f"{theirs} and user_id not in (select user_id from fresh_rows)"
+    if engine.row(f"select 1 from {target} {gone} limit 1") is not None:
+        # Deleted rows stay in the file as bytes until it is built anew.
+        raise NoPatch("users are gone, of whom nothing may be left")
+    old = table_content(engine, relation.target, f"select * from {target} {theirs}")
+    new = table_content(engine, relation.target, "select * from fresh_rows")
+    engine.execute(f"delete from {target} {theirs}")
+    engine.execute(f"insert into {target} select * from fresh_rows; drop table fresh_rows")
+    return before.replaced(old, new)
 
 
 def _renew_comments(engine: Engine, relation: PublishedRelation, there: Comments) -> None:

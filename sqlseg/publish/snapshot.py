@@ -37,10 +37,15 @@ class SnapshotDiffers(SqlsegError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A published file: its size in bytes, and the hash over all that it holds."""
+    """A published file: its size in bytes, the hash over all that it holds, and what each table holds."""
 
     size: int
     content_hash: str
+    contents: Mapping[Relation, TableContent]
+
+
+Built = tuple[str, Mapping[Relation, TableContent]]
+"""The hash over a file that was built, and what its tables hold."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +141,12 @@ def publish_snapshot(
     path: Path,
     relations: Sequence[PublishedRelation],
     run_id: str | None = None,
-    build: Callable[[Path], str] | None = None,
+    build: Callable[[Path], Built] | None = None,
 ) -> Snapshot:
     """Replace the published file by one that holds exactly `relations`; return what it is now.
 
     The hash over its content is written into the row of `run_id` in its segments.run. `build` makes and verifies the
-    new file in its own way, at the path it is given, and returns that hash; by default it is built whole.
+    new file in its own way, at the path it is given, and returns what it holds; by default it is built whole.
 
     Readers that hold the old file keep a whole old snapshot; whoever opens the path next sees the new one.
     A file left by a killed build is never reused. Raises PathNotWritable, DiskFull or SnapshotDiffers; the old
@@ -154,7 +159,7 @@ def publish_snapshot(
     except OSError as error:
         raise PathNotWritable(str(path), str(error)) from error
     try:
-        hashed = _build(engine, building, relations, run_id) if build is None else build(building)
+        hashed, contents = _build(engine, building, relations, run_id) if build is None else build(building)
         size = building.stat().st_size
         _swap(building, path)
         discard_spare(path)  # a copy of what was published before is of no more use, and may hold who is gone
@@ -163,10 +168,10 @@ def publish_snapshot(
     finally:
         with contextlib.suppress(OSError):
             _remove(building)
-    return Snapshot(size, hashed)
+    return Snapshot(size, hashed, contents)
 
 
-def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation], run_id: str | None) -> str:
+def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation], run_id: str | None) -> Built:
     engine.attach(building, ALIAS, read_only=False, storage_version=STORAGE_VERSION)
     try:
         with engine.transaction():
@@ -182,7 +187,7 @@ def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation
     finally:
         engine.detach(ALIAS)
     verify(building, contents)
-    return hashed
+    return hashed, contents
 
 
 def verify(building: Path, contents: Mapping[Relation, TableContent]) -> None:

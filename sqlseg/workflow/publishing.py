@@ -9,9 +9,9 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
 from sqlseg.publish import patching
-from sqlseg.publish.content_hash import FileContent, file_content
+from sqlseg.publish.content_hash import FileContent, TableContent, file_content
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
-from sqlseg.publish.snapshot import PublishedRelation, Snapshot, publish_snapshot
+from sqlseg.publish.snapshot import Built, PublishedRelation, Snapshot, publish_snapshot
 from sqlseg.workflow.locking import lock_new_versions
 from sqlseg.workflow.narration import Stopwatch
 from sqlseg.workflow.outcome import Outcome
@@ -71,7 +71,7 @@ def _patched_or_whole(
     run_id = _last_run_id(engine)
     if patch is not None:
 
-        def build(new: Path) -> str:
+        def build(new: Path) -> Built:
             return patch_copy(engine, path, new, relations, patch, run_id)
 
         try:
@@ -89,6 +89,11 @@ def _remember(engine: Engine, path: Path, snapshot: Snapshot, whole_bytes: int) 
         if run_id is not None:
             update_run(engine, run_id, {"content_hash": snapshot.content_hash})
         _remember_file(engine, path, run_id, whole_bytes)
+        engine.execute("delete from sqlseg.published_content")
+        engine.insert(
+            "sqlseg.published_content",
+            [(str(table), one.row_count, one.row_hash) for table, one in snapshot.contents.items()],
+        )
 
 
 def _remember_file(engine: Engine, path: Path, run_id: str | None, whole_bytes: int) -> None:
@@ -142,7 +147,15 @@ def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Pa
         return None
     if known[0] != before or published_run(path) != before or published_measures(path) != policy(project).measures:
         return None
-    return Patch("touched_users", frozenset(outcome.by_user), int(known[1]))
+    return Patch("touched_users", frozenset(outcome.by_user), int(known[1]), _contents(engine))
+
+
+def _contents(engine: Engine) -> dict[Relation, TableContent]:
+    """Return what the tables of the published file held when it was published."""
+    return {
+        Relation(*table.split(".", 1)): TableContent(int(rows), int(hashed))
+        for table, rows, hashed in engine.rows("select relation, row_count, row_hash from sqlseg.published_content")
+    }
 
 
 def _last_run_id(engine: Engine) -> str | None:

@@ -246,8 +246,7 @@ def changed_by_user(work: Work) -> tuple[Relation, ...]:
     views = [view for view in work.plan.features() if not work.concerns_everyone(view)]
     views += [view for view in work.learned_views if same_day or not view.name.startswith("forecast_")]
     tables = [Relation("features", f"{view.name}_v{view.version}") for view in views]
-    # A rule may look across users; then the file turns out not to be what it should, and is built whole.
-    placed_by_user = all(placed.changed is not None or placed.model is None for placed in work.placed.values())
+    placed_by_user = all(placed.changed is not None for placed in work.placed.values())
     if same_day and placed_by_user and not work.holidays_changed:
         tables += [Relation("segments", name) for name in ("membership", "membership_history", "user_reason")]
         tables += [Relation("segments", f"{name}_users") for name in work.project.settings.segmentations]

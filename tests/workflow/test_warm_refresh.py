@@ -10,6 +10,7 @@ from shops import CLUSTERS, RULES, bought, viewed
 from sqlseg.engine.duckdb import Engine
 from sqlseg.names import Relation
 from sqlseg.publish import patching
+from sqlseg.publish.content_hash import TableContent
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
 from sqlseg.publish.snapshot import PublishedRelation, building_file, publish_snapshot
 from sqlseg.workflow import publishing
@@ -142,18 +143,21 @@ def engine():
 SIZE = PublishedRelation(Relation("segments", "size"), "size", "How many.")
 
 
-def patched(engine, path, relations, **how):
-    known = Patch("changed", frozenset({SIZE.target}), **{"whole_bytes": path.stat().st_size, **how})
-    publish_snapshot(engine, path, relations, None, lambda new: patch_copy(engine, path, new, relations, known))
+def patched(engine, path, relations, contents, **how):
+    given = {"whole_bytes": path.stat().st_size, "contents": contents, **how}
+    known = Patch("changed", frozenset({SIZE.target}), **given)
+    return publish_snapshot(engine, path, relations, None, lambda new: patch_copy(engine, path, new, relations, known))
 
 
 def test_rows_comments_and_small_tables_are_brought_up_to_date(engine, tmp_path):
     path, other = tmp_path / "p.duckdb", PublishedRelation(Relation("segments", "other"), "other")
     engine.execute("create table other as select 1 as n")
-    publish_snapshot(engine, path, [SIZE, other])
+    contents = publish_snapshot(engine, path, [SIZE, other]).contents
     engine.execute("update size set n = -7 where user_id = 'u7'; insert into other values (2)")
     described = PublishedRelation(SIZE.target, "size", "How many.", {"n": "The number."})
-    patched(engine, path, [described, other], whole_bytes=10**9)
+    snapshot = patched(engine, path, [described, other], contents, whole_bytes=10**9)
+    whole = publish_snapshot(engine, tmp_path / "whole.duckdb", [described, other])
+    assert (snapshot.content_hash, snapshot.contents) == (whole.content_hash, whole.contents)
     with duckdb.connect(str(path), read_only=True) as reader:
         assert reader.execute("select n from segments.size where user_id = 'u7'").fetchall() == [(-7,)]
         assert reader.execute("select count(*), max(n) from segments.other").fetchall() == [(2, 2)]
@@ -164,7 +168,7 @@ def test_rows_comments_and_small_tables_are_brought_up_to_date(engine, tmp_path)
 @pytest.mark.parametrize(
     ("change", "how", "why"),
     [
-        ("update size set n = 0 where user_id = 'u8'", {}, "would not be what the warehouse holds"),
+        ("select 1", {"contents": {SIZE.target: TableContent(1000, 7)}}, "would not be what the warehouse holds"),
         ("delete from size where user_id = 'u7'", {}, "users are gone"),
         ("alter table size add column m integer", {}, "has other columns"),
         ("select 1", {"whole_bytes": 1000}, "1.5 times as large"),
@@ -172,10 +176,10 @@ def test_rows_comments_and_small_tables_are_brought_up_to_date(engine, tmp_path)
 )
 def test_what_cannot_be_patched_is_refused_and_the_file_stays(engine, tmp_path, change, how, why):
     path = tmp_path / "p.duckdb"
-    publish_snapshot(engine, path, [SIZE])
+    contents = publish_snapshot(engine, path, [SIZE]).contents
     before = path.read_bytes()
     engine.execute(change)
     with pytest.raises(NoPatch, match=why):
-        patched(engine, path, [SIZE], **how)
+        patched(engine, path, [SIZE], contents, **how)
     assert path.read_bytes() == before
     assert not building_file(path).exists()
