@@ -101,7 +101,7 @@ NOT_COMPARED = {
     ("segments", "run"): {"seconds"},
     ("embeddings", "*"): {"embedding", "embedded_at"},
     ("sqlseg", "published_content"): {"row_hash"},  # that of segments.run differs as its rows do
-    ("sqlseg", "published_file"): {"path", "whole_bytes"},
+    ("sqlseg", "published_file"): {"path", "whole_bytes", "bytes", "modified_ns"},
 }
 
 
