@@ -1,6 +1,5 @@
 """A DuckDB connection, as the rest of sqlseg sees it. The only module that imports duckdb."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from sqlseg.engine.encryption import NoCrypto, explained_without_key
-from sqlseg.engine.errors import QueryFailed, explained
+from sqlseg.engine.errors import QueryFailed, explained, one_line_up
 from sqlseg.errors import SqlsegError
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -214,7 +213,7 @@ class Engine:
             # On a line of its own, so that the lines of an error are those of the text plus one.
             self.execute(f"create or replace temp view {quoted(name)} as\n{select}")
         except QueryFailed as error:
-            message = _LINE.sub(lambda found: f"LINE {int(found.group(1)) - 1}:", error.message)
+            message = one_line_up(error.message)
             raise QueryFailed(message, hint=error.hint) from error
 
     def describe(self, sql: str) -> dict[str, str]:
@@ -396,12 +395,3 @@ def _spellings(path: Path) -> tuple[Path, ...]:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-_LINE = re.compile(r"^LINE (\d+):", re.M)
-
-
-def error_line(error: SqlsegError) -> int | None:
-    """Return the line of the statement that a database error points at, if it names one."""
-    found = _LINE.search(error.message)
-    return int(found.group(1)) if found else None

@@ -129,3 +129,21 @@ def explained(error: Exception, path: Path | None = None) -> SqlsegError:
     if "Permission denied" in text or "Read-only file system" in text or "read-only mode" in text:
         return PathNotWritable(str(path) if path else "A file", first_line)
     return QueryFailed(text)
+
+
+_LINE = re.compile(r"^LINE (\d+):", re.M)
+
+
+def error_line(error: SqlsegError) -> int | None:
+    """Return the line of the statement that a database error points at, if it names one."""
+    found = _LINE.search(error.message)
+    return int(found.group(1)) if found else None
+
+
+def one_line_up(message: str) -> str:
+    """Return a database's message that points at the line before.
+
+    >>> one_line_up("LINE 3: select x")
+    'LINE 2: select x'
+    """
+    return _LINE.sub(lambda found: f"LINE {int(found.group(1)) - 1}:", message)

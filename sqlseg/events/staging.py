@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlseg.engine.duckdb import Engine, error_line, quoted
-from sqlseg.engine.errors import DiskFull, OutOfMemory, QueryFailed
+from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.errors import DiskFull, OutOfMemory, QueryFailed, error_line
 from sqlseg.errors import SqlsegError
 from sqlseg.events.erasure import NOBODY, Erased, mark_erased
 from sqlseg.names import EVENT_COLUMNS
