@@ -143,8 +143,8 @@ def engine():
 SIZE = PublishedRelation(Relation("segments", "size"), "size", "How many.")
 
 
-def patched(engine, path, relations, contents, **how):
-    given = {"whole_bytes": path.stat().st_size, "contents": contents, **how}
+def patched(engine, path, relations, **how):
+    given = {"whole_bytes": path.stat().st_size, **how}
     known = Patch("changed", frozenset({SIZE.target}), **given)
     return publish_snapshot(engine, path, relations, None, lambda new: patch_copy(engine, path, new, relations, known))
 
@@ -155,7 +155,7 @@ def test_rows_comments_and_small_tables_are_brought_up_to_date(engine, tmp_path)
     contents = publish_snapshot(engine, path, [SIZE, other]).contents
     engine.execute("update size set n = -7 where user_id = 'u7'; insert into other values (2)")
     described = PublishedRelation(SIZE.target, "size", "How many.", {"n": "The number."})
-    snapshot = patched(engine, path, [described, other], contents, whole_bytes=10**9)
+    snapshot = patched(engine, path, [described, other], contents=contents, whole_bytes=10**9)
     whole = publish_snapshot(engine, tmp_path / "whole.duckdb", [described, other])
     assert (snapshot.content_hash, snapshot.contents) == (whole.content_hash, whole.contents)
     with duckdb.connect(str(path), read_only=True) as reader:
@@ -180,6 +180,6 @@ def test_what_cannot_be_patched_is_refused_and_the_file_stays(engine, tmp_path, 
     before = path.read_bytes()
     engine.execute(change)
     with pytest.raises(NoPatch, match=why):
-        patched(engine, path, [SIZE], contents, **how)
+        patched(engine, path, [SIZE], **{"contents": contents, **how})
     assert path.read_bytes() == before
     assert not building_file(path).exists()
