@@ -23,7 +23,15 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import comments, prepare_warehouse
 from sqlseg.features.registry import Registry
 from sqlseg.features.view import Column, View
-from sqlseg.names import EVENT_COLUMNS, KNOWN_EVENT_TYPES, PRIVACY, PUBLISHED_TABLES, WAREHOUSE_TABLES, Relation
+from sqlseg.names import (
+    EVENT_COLUMNS,
+    KNOWN_EVENT_TYPES,
+    PRIVACY,
+    PRIVATE,
+    PUBLISHED_TABLES,
+    WAREHOUSE_TABLES,
+    Relation,
+)
 from sqlseg.publish import privacy
 from sqlseg.publish.contents import CONTENT_COLUMNS
 from sqlseg.publish.suppression import SUPPRESSED
@@ -209,6 +217,8 @@ def _type_text(key: str, field: FieldInfo) -> str:
     if key == "algorithm":
         known = ALGORITHMS if field.default in ALGORITHMS else SUPERVISED_ALGORITHMS
         return _either(f'"{name}"' for name in known)
+    if key == "revenue_bounds":
+        return "a list of two numbers"
     if key in ("inputs", "features"):
         return "a list of text"
     if key == "horizons":
@@ -287,9 +297,10 @@ def tables_page() -> str:
         parts += _views_over_users()
         parts += _privacy()
         parts += _embeddings()
+        parts += _table_section(engine, PRIVATE)
         parts += ["## Kept in the warehouse only\n"]
         for relation in WAREHOUSE_TABLES:
-            if relation.schema != "sqlseg":
+            if relation.schema != "sqlseg" and relation != PRIVATE:
                 parts += _table_section(engine, relation, level="###")
     parts += _events_section()
     return "\n".join(parts)

@@ -32,6 +32,9 @@ RUN: Final = Relation("segments", "run")
 CONTENT: Final = Relation("quality", "content")
 """A view of the published file alone."""
 
+PRIVATE: Final = Relation("segments", "private_segment")
+"""Published only where [privacy] sets a budget."""
+
 # What a refresh leaves in both files; views over features and statistics come beside them.
 PUBLISHED_TABLES: Final = (
     Relation("segments", "segmentation"),
@@ -63,6 +66,7 @@ PUBLISHED_TABLES: Final = (
 # Of the warehouse alone: source rows as they came, and what the next refresh must know.
 WAREHOUSE_TABLES: Final = (
     Relation("quality", "rejected_events"),
+    PRIVATE,
     Relation("sqlseg", "refresh_state"),
     Relation("sqlseg", "model_fingerprint"),
     Relation("sqlseg", "segment_name"),

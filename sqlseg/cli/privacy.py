@@ -8,16 +8,28 @@ from typing import Annotated
 
 import typer
 
-from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, stdout, write_text
+from sqlseg.cli.console import (
+    JsonOption,
+    ProjectOption,
+    Terminal,
+    WaitOption,
+    patience,
+    print_json,
+    print_table,
+    stdout,
+    system_clock,
+    write_text,
+)
 from sqlseg.cli.forget import ids_of_file
 from sqlseg.errors import SqlsegError
+from sqlseg.workflow.ledger import spent
 from sqlseg.workflow.pseudonymizing import pseudonyms_of, users_behind
 from sqlseg.workflow.pseudonymizing import rekey as take_new_key
+from sqlseg.workflow.releasing import budget_of
+from sqlseg.workflow.releasing import release as release_figures
 from sqlseg.workflow.warehouse_key import change_encryption
 
-app = typer.Typer(
-    help="Pseudonyms of the published file, encryption of the warehouse.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Pseudonyms, figures with noise, and encryption.", no_args_is_help=True, rich_markup_mode=None)
 
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV, with the ids exactly as they are.")]
 
@@ -75,6 +87,53 @@ def rekey(project: ProjectOption = Path(), json: JsonOption = False) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+@app.command()
+def release(
+    epsilon: Annotated[float, typer.Option("--epsilon", help="What the release may cost of the privacy budget.")],
+    segmentation: Annotated[
+        list[str] | None,
+        typer.Option("--segmentation", metavar="NAME", help="Of this segmentation, or several. Default: all."),
+    ] = None,
+    project: ProjectOption = Path(),
+    wait: WaitOption = 0.0,
+    json: JsonOption = False,
+) -> None:
+    """Publish users and revenue of each segment with noise, within the privacy budget."""
+    made = release_figures(project, epsilon, segmentation or [], system_clock(), Terminal(), patience(wait))
+    if json:
+        print_json(vars(made))
+        return
+    rows = [
+        (
+            f"{row['segment_name']} ({row['segment_id']})",
+            f"{row['user_count']:,}",
+            f"{row['user_count_low']:,} to {row['user_count_high']:,}",
+            f"{row['revenue']:,.2f}",
+            f"{row['revenue_low']:,.2f} to {row['revenue_high']:,.2f}",
+        )
+        for row in made.rows
+    ]
+    print_table(f"Release {made.release_id}", ["segment", "users", "95% within", "revenue", "95% within"], rows)
+    stdout().print(
+        f"It cost epsilon {made.epsilon:g}; {made.spent:g} of the budget of {made.budget:g} is spent.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def ledger(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+    """Show what releases with noise have spent of the privacy budget."""
+    budget, entries = budget_of(project)
+    if json:
+        print_json({"budget": budget, "spent": spent(entries), "releases": [vars(entry) for entry in entries]})
+        return
+    rows = [(one.release_id, one.epsilon, ", ".join(one.segmentations), one.run_id) for one in entries]
+    if rows:
+        print_table("Releases", ["release", "epsilon", "segmentations", "run"], rows)
+    stdout().print(f"{spent(entries):g} of the budget of {budget:g} is spent.", markup=False)
 
 
 @app.command()

@@ -22,6 +22,7 @@ class Policy:
     allow: AllowList = EVERYTHING
     min_users: int | None = None
     pseudonyms: Pseudonyms | None = None
+    epsilon_budget: float | None = None
 
     @property
     def measures(self) -> tuple[tuple[str, str], ...]:
@@ -35,6 +36,8 @@ class Policy:
             found.append(("min_users", str(self.min_users)))
         if self.pseudonyms is not None:
             found.append(("pseudonyms", f"HMAC-SHA256, {DIGITS} digits, key {self.pseudonyms.fingerprint}"))
+        if self.epsilon_budget is not None:
+            found.append(("epsilon_budget", f"{self.epsilon_budget:g}"))
         return tuple(found)
 
 

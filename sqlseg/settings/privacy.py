@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainValidator
 
-from sqlseg.settings.section import Section
+from sqlseg.settings.section import Amount, Section
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?]+")
 
@@ -38,6 +38,20 @@ def command(value: object) -> tuple[str, ...] | None:
     return tuple(value)
 
 
+def bounds(value: object) -> tuple[float, float] | None:
+    """The lowest and the highest amount that one user counts for, in steps of a hundredth."""
+    if value is None:
+        return None
+    numbers = value if isinstance(value, list) else []
+    fits = all(isinstance(one, int | float) and not isinstance(one, bool) and abs(one) <= 1e9 for one in numbers)
+    if len(numbers) != 2 or not fits or not numbers[0] < numbers[1] or any(round(x, 2) != x for x in numbers):
+        raise ValueError(
+            "must be two amounts, the lower first, up to 1e9 and with two decimals at most, such as [0, 500], got "
+            f"{value!r}"
+        )
+    return float(numbers[0]), float(numbers[1])
+
+
 class PrivacySettings(Section):
     """`[privacy]`: what of the shop reaches the published file, and in which form."""
 
@@ -49,5 +63,7 @@ class PrivacySettings(Section):
     min_users: Annotated[int, Field(ge=2)] = 10
     pseudonyms: bool = False
     pseudonym_key_command: Annotated[tuple[str, ...] | None, PlainValidator(command)] = None
+    epsilon_budget: Amount | None = None
+    revenue_bounds: Annotated[tuple[float, float] | None, PlainValidator(bounds)] = None
     encrypt_warehouse: bool = False
     warehouse_key_command: Annotated[tuple[str, ...] | None, PlainValidator(command)] = None

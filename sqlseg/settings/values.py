@@ -19,7 +19,7 @@ from sqlseg.settings.toml_lines import KeyPath
 RESERVED_SEGMENTATIONS = {
     *("segmentation", "segment", "membership", "membership_history", "transition", "lineage", "daily", "profile"),
     *("reason", "metric", "drift", "model", "run", "users", "content_profile", "forecast_model", "forecast_measure"),
-    *("sentiment_measure", "privacy"),
+    *("sentiment_measure", "privacy", "private_segment"),
 }
 SCHEMAS = {"sqlseg", "stats", "features", "embeddings", "segments", "quality"}
 RESERVED_SOURCES = {

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.warehouse import comments
 from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
-from sqlseg.names import PRIVACY, PUBLISHED_TABLES
+from sqlseg.names import PRIVACY, PRIVATE, PUBLISHED_TABLES
 from sqlseg.publish.allowing import AllowList, matches
 from sqlseg.publish.contents import content_view, published_relations
 from sqlseg.publish.privacy import Policy, protected_relations
@@ -31,6 +32,9 @@ def relations_to_publish(engine: Engine, project: Project, also: Sequence[str] =
     if asked.pseudonyms is not None:
         remember_key(project.settings, asked.pseudonyms)
     relations = [*published_relations(engine, names), *live_views(engine, names)]
+    if project.settings.privacy.epsilon_budget is not None:
+        text, columns = comments(engine)[PRIVATE.schema, PRIVATE.name]
+        relations.append(PublishedRelation(PRIVATE, str(PRIVATE), text, columns))
     relations = protected_relations(engine, relations, asked, also)
     return [*relations, content_view(relations)]
 
@@ -44,7 +48,12 @@ def policy(project: Project) -> Policy:
     """Return what the settings of a project let the published file hold. Raises UnusableKey or OtherPseudonymKey."""
     settings = project.settings.privacy
     min_users = settings.min_users if settings.suppress else None
-    return Policy(AllowList(settings.tables, settings.columns), min_users, project_pseudonyms(project.settings))
+    return Policy(
+        AllowList(settings.tables, settings.columns),
+        min_users,
+        project_pseudonyms(project.settings),
+        settings.epsilon_budget,
+    )
 
 
 def published_measures(path: Path) -> tuple[tuple[str, str], ...] | None:
@@ -94,7 +103,7 @@ def _views(project: Project) -> list[View]:
 
 
 def _tables(project: Project) -> Iterable[str]:
-    yield from map(str, (*PUBLISHED_TABLES, PRIVACY))
+    yield from map(str, (*PUBLISHED_TABLES, PRIVACY, PRIVATE))
     for name in project.settings.segmentations:
         yield f"segments.{name}_users"
         yield str(live_relation(name))
