@@ -60,14 +60,34 @@ def pages() -> dict[str, str]:
 # Commands
 
 
+_EXIT_CODES = (
+    (
+        "`0`",
+        "It is done; also where nothing was new, and where whoever reads the output stops early, as `head` does.",
+        "",
+    ),
+    (
+        "`1`",
+        "It could not be done, or a check of severity error fails. The message says what is wrong, where, and what to "
+        "do. What was published before stays. Also where it was interrupted.",
+        "Read stderr, correct it, run it again.",
+    ),
+    (
+        "`2`",
+        "The command was called wrongly: an unknown command or option, or a value that can be none.",
+        "See `--help`.",
+    ),
+)
+
+
 def commands_page() -> str:
     """Return the page of every command, argument and option."""
     parts = [
         "# Commands\n",
         "Every command takes `--project DIR` (or `-p DIR`; by default the current folder) and `--json`, and explains "
         "itself with `--help`. `init`, `demo` and `synth` name their folder or file as an argument instead.\n",
-        "Data goes to stdout, everything else to stderr. The exit code is 0 when it is done, 1 for a problem that the "
-        "message explains, 2 for wrong usage.\n",
+        "Data goes to stdout, everything else to stderr.\n",
+        _table(("exit code", "when", "what to do"), _EXIT_CODES),
     ]
     for words, callback in commands(app):
         parts += _command_section(words, callback)

@@ -32,14 +32,23 @@ _QUOTED_OR_COMMENT = re.compile(
 )
 
 
+_DEEPEST = 200
+"""How many levels of a query may lie within each other: what walks its tree calls itself for each of them."""
+
+_SHOWN = 60
+"""How many characters are shown of a line on either side of what is wrong with it."""
+
+
 class UnreadableSql(SqlsegError):
     """A text is not the one SELECT that was expected; says where."""
 
     def __init__(self, path: PurePath | str, line: int, column: int, problem: str, text: str) -> None:
         lines = text.splitlines() or [""]
         shown = lines[min(line, len(lines)) - 1].expandtabs(1)
+        start = max(column - _SHOWN, 0)
+        shown, caret = shown[start : column + _SHOWN], " " * (column - 1 - start) + "^"
         super().__init__(
-            f"{path}:{line}:{column}: {problem}.\n    {shown}\n    {' ' * (column - 1)}^",
+            f"{path}:{line}:{column}: {problem}.\n    {shown}\n    {caret}",
             hint="Write one SELECT (WITH ... SELECT is fine) in DuckDB's SQL.",
         )
         self.path = path
@@ -73,6 +82,8 @@ def parse_select(text: str, path: PurePath | str = "<sql>") -> exp.Query:
         statements = [tree for tree in sqlglot.parse(text, read=DIALECT) if not isinstance(tree, exp.Semicolon | None)]
     except ParseError as error:
         raise _unreadable(error, text, path) from error
+    except RecursionError:
+        raise UnreadableSql(path, 1, 1, _TOO_DEEP, text) from None
     if len(statements) > 1:
         semicolon = next(token for token in found if token.token_type is TokenType.SEMICOLON)
         line, column = _place(text, semicolon.start)
@@ -80,7 +91,26 @@ def parse_select(text: str, path: PurePath | str = "<sql>") -> exp.Query:
     tree = statements[0]
     if not isinstance(tree, exp.Query):
         raise UnreadableSql(path, 1, 1, f"a SELECT is expected, this is {tree.key.upper()}", text)
+    if _depth(tree) > _DEEPEST:
+        raise UnreadableSql(path, 1, 1, _TOO_DEEP, text)
     return tree
+
+
+_TOO_DEEP = "expressions are nested too deeply in each other to be checked"
+
+
+def _depth(tree: exp.Expr) -> int:
+    """Return how many levels lie within each other; a chain of one operator, such as a + b + c, is one."""
+    deepest = 0
+    stack = [(tree, 1)]
+    while stack:
+        node, depth = stack.pop()
+        deepest = max(deepest, depth)
+        for child in node.iter_expressions():
+            chained = isinstance(node, exp.Binary) and child is node.this and type(child) is type(node)
+            level = depth if chained and not isinstance(node, exp.Dot) else depth + 1
+            stack.append((child, level))
+    return deepest
 
 
 def to_sql(tree: exp.Expr, pretty: bool = True, dialect: str = DIALECT) -> str:
@@ -172,6 +202,17 @@ def tables_read(tree: exp.Expr) -> tuple[str, ...]:
 def calls(tree: exp.Expr, function: str) -> list[exp.Anonymous]:
     """Return the calls of a function that DuckDB itself does not have, such as `as_of()`."""
     return [node for node in tree.find_all(exp.Anonymous) if node.name.lower() == function]
+
+
+def function_name(node: exp.Expr) -> str:
+    """Return the name of the function that a node calls, in lower case; empty where it calls none.
+
+    >>> function_name(parse_select("select now()").expressions[0])
+    'current_timestamp'
+    """
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower()
+    return node.sql_name().lower() if isinstance(node, exp.Func) else ""
 
 
 def bind(tree: exp.Query, tables: Mapping[str, str], functions: Mapping[str, str] | None = None) -> exp.Query:

@@ -20,6 +20,7 @@ from sqlseg.cli.main import main
 from sqlseg.features.registry import Registry, view_files
 from sqlseg.features.view import parse_view
 from sqlseg.names import EVENT_COLUMNS
+from sqlseg.resources import shop_text
 from sqlseg.synth.writer import write_synthetic_events
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.outcome import Options, Outcome
@@ -72,13 +73,16 @@ def returned(user: str, time: str, price: float, **more: Any) -> Event:
     return event(user, time, "return", price=price, **more)
 
 
+_parsed_once = functools.lru_cache(maxsize=512)(parse_view)
+
+
 @functools.lru_cache(maxsize=64)
 def _registry_of(texts: tuple[tuple[str, Path, str], ...]) -> Registry:
-    return Registry.of(parse_view(kind, path, text) for kind, path, text in texts)
+    return Registry.of(_parsed_once(kind, path, text) for kind, path, text in texts)
 
 
 def _load_once(roots: Sequence[Path]) -> Registry:
-    return _registry_of(tuple((kind, path, path.read_text(encoding="utf-8")) for kind, path in view_files(roots)))
+    return _registry_of(tuple((kind, path, shop_text(path)) for kind, path in view_files(roots)))
 
 
 def views_read_once():

@@ -1,6 +1,7 @@
 """What commands print: data on stdout, narration on stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,12 +25,29 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from sqlseg.cli.streams import encodable, write_exactly
 from sqlseg.errors import SqlsegError
 from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.narration import Clock
 
+
+def usable_path(path: Path | None) -> Path | None:
+    """Return a path that a command was given. Raises BadParameter where the system has none like it."""
+    try:
+        if path is not None:
+            path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return path  # told where it is needed
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"this cannot be a path: {getattr(error, 'strerror', None) or error}") from error
+    return path
+
+
 ProjectOption = Annotated[
-    Path, typer.Option("--project", "-p", help="The project's folder.", show_default="here", file_okay=True)
+    Path,
+    typer.Option(
+        "--project", "-p", help="The project's folder.", show_default="here", file_okay=True, callback=usable_path
+    ),
 ]
 WaitOption = Annotated[
     float,
@@ -83,19 +101,24 @@ def patience(wait: float) -> Patience:
 def print_error(error: SqlsegError) -> None:
     """Tell what is wrong and what to do."""
     stderr.print("[bold red]Error:[/] ", end="")
-    stderr.print(error.message, markup=False, soft_wrap=True)
+    stderr.print(_abbreviated(error.message), markup=False, soft_wrap=True)
     if error.hint:
-        stderr.print(error.hint, markup=False, soft_wrap=True)
+        stderr.print(_abbreviated(error.hint), markup=False, soft_wrap=True)
+
+
+def _abbreviated(text: str) -> str:
+    """Return a text whose words can be read: of one that is longer than any path, the beginning and the end."""
+    return re.sub(r"\S{500,}", lambda found: f"{found[0][:100]}...{found[0][-40:]}", text)
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; times as ISO 8601, what is not a number as null."""
-    sys.stdout.write(json_text(value, indent=2) + "\n")
+    sys.stdout.write(_in_encoding(json_text(value, indent=2)) + "\n")
 
 
 def print_json_line(value: Any) -> None:
     """Print a value as JSON on one line, at once, for those who read along."""
-    sys.stdout.write(json_text(value) + "\n")
+    sys.stdout.write(_in_encoding(json_text(value)) + "\n")
     sys.stdout.flush()
 
 
@@ -109,9 +132,19 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in written)
 
 
+def _in_encoding(written: str) -> str:
+    """Return JSON with escapes for all beyond ASCII, which mean the same, where stdout lacks one of its characters."""
+    if encodable(written):
+        return written
+    return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in written)
+
+
 def write_text(text: str) -> None:
     """Write SQL or CSV to stdout: exactly as it is for a file or another program, harmlessly for a terminal."""
-    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+    if sys.stdout.isatty():
+        sys.stdout.write(printable(text))
+    else:
+        write_exactly(text)
 
 
 def spreadsheet_safe(value: Any) -> Any:

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 import pyarrow.parquet as pq
 import typer
 
-from sqlseg.cli.console import JsonOption, ProjectOption, print_json, print_table, stderr, stdout, system_clock
+from sqlseg.cli.console import (
+    JsonOption,
+    ProjectOption,
+    print_json,
+    print_table,
+    stderr,
+    stdout,
+    system_clock,
+    usable_path,
+)
 from sqlseg.encoders.bench import measure_throughput
 from sqlseg.encoders.content_manifest import MissingPackage, find_text_encoders
 from sqlseg.encoders.describing import About, described_encoder, write_manifest
@@ -126,7 +135,9 @@ def verify(
 
 @app.command()
 def manifest(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the model, named <name>_v<k>.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder of the model, named <name>_v<k>.", callback=usable_path)
+    ],
     sequence: Annotated[str, typer.Option("--sequence", help="The sequence view that the model reads.")],
     description: Annotated[str, typer.Option("--description", help="What an embedding says of a user.")] = "",
     training_data: Annotated[str, typer.Option("--training-data", help="What it was trained on.")] = "not told",
@@ -155,7 +166,7 @@ def manifest(
 @app.command()
 def tokens(
     sequence: Annotated[str, typer.Argument(metavar="NAME@K", help="A sequence view, such as behavior@1.")],
-    output: Annotated[Path, typer.Option("--output", help="The Parquet file to write.")],
+    output: Annotated[Path, typer.Option("--output", help="The Parquet file to write.", callback=usable_path)],
     project: ProjectOption = Path(),
     json: JsonOption = False,
 ) -> None:

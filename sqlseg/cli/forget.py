@@ -16,6 +16,7 @@ from sqlseg.cli.console import (
     stderr,
     stdout,
     system_clock,
+    usable_path,
 )
 from sqlseg.errors import SqlsegError
 from sqlseg.workflow.forgetting import Receipt
@@ -28,7 +29,10 @@ class UnreadableIds(SqlsegError):
 
 def forget(
     users: Annotated[list[str] | None, typer.Argument(metavar="USER...", help="The ids of users.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="A text file with one user id a line, UTF-8.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="A text file with one user id a line, UTF-8.", callback=usable_path),
+    ] = None,
     project: ProjectOption = Path(),
     wait: WaitOption = 0.0,
     json: JsonOption = False,

@@ -18,15 +18,11 @@ from sqlseg.cli.console import (
     system_clock,
     write_text,
 )
-from sqlseg.errors import SqlsegError
+from sqlseg.resources import shop_text
 from sqlseg.settings import load_settings
 from sqlseg.workflow.bi_readiness import examine_for_bi
 from sqlseg.workflow.examining import Finding, examine
 from sqlseg.workflow.reading import run_query
-
-
-class UnreadableQueryFile(SqlsegError):
-    """A query was named as a file that cannot be read."""
 
 
 def query(
@@ -78,12 +74,7 @@ def _is_file(sql: str) -> bool:
 
 
 def _text(sql: str) -> str:
-    if not _is_file(sql):
-        return sql
-    try:
-        return Path(sql).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableQueryFile(f"The query file {sql} cannot be read: {error}.", hint="Check the path.") from error
+    return shop_text(Path(sql)) if _is_file(sql) else sql
 
 
 def doctor(

@@ -8,6 +8,7 @@ import typer
 from sqlseg import __version__
 from sqlseg.cli import backtest, check, encoders, features, forget, inspect, privacy, project, refresh, segments
 from sqlseg.cli.console import print_error
+from sqlseg.cli.streams import standard_streams
 from sqlseg.errors import SqlsegError
 
 app = typer.Typer(
@@ -51,21 +52,32 @@ def _options(
 
 def main() -> None:
     """Run a command; exit with 1 and a message where it cannot be done, with 2 where it is called wrongly."""
-    try:
-        app()
-    except SqlsegError as error:
-        print_error(error)
-        sys.exit(1)
-    except SystemExit as end:
-        if end.code != 130:
-            raise
-        # What typer makes of a Ctrl-C, without a word.
-        print_error(SqlsegError("Interrupted."))
-        sys.exit(1)
-    except BrokenPipeError:
-        # Whoever reads has read enough, as `head` does.
-        sys.stderr.close()
-        sys.exit(0)
+    with standard_streams():
+        try:
+            _check_arguments(sys.argv[1:])
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
+        except SqlsegError as error:
+            print_error(error)
+            sys.exit(1)
+        except SystemExit as end:
+            if end.code != 130:
+                raise
+            # What typer makes of a Ctrl-C, without a word.
+            print_error(SqlsegError("Interrupted."))
+            sys.exit(1)
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            told = argument.encode(errors="surrogateescape")
+            print_error(SqlsegError(f"An argument is not UTF-8 text: {told!r}.", hint="Use a terminal in UTF-8."))
+            sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sqlseg.cli.console import JsonOption, Terminal, print_json, print_table, stderr, stdout, system_clock
+from sqlseg.cli.console import JsonOption, Terminal, print_json, print_table, stderr, stdout, system_clock, usable_path
 from sqlseg.cli.overview import print_overview
 from sqlseg.cli.refresh import print_outcome
 from sqlseg.settings import load_settings
@@ -16,9 +16,11 @@ from sqlseg.workflow.creating import create_demo, create_project
 from sqlseg.workflow.outcome import Options
 from sqlseg.workflow.refresh import refresh as run_refresh
 
+NewFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.", callback=usable_path)]
+
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.")],
+    directory: NewFolder,
     events: Annotated[
         str | None,
         typer.Option(
@@ -61,7 +63,7 @@ def init(
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the new project.")],
+    directory: NewFolder,
     project: Annotated[Path, typer.Option("--project", hidden=True)] = Path(),
     json: JsonOption = False,
 ) -> None:
@@ -95,9 +97,11 @@ def _this_command() -> str:
 
 
 def synth(
-    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="The Parquet file to write.")],
-    users: Annotated[int, typer.Option("--users", min=1, help="How many users the shop has.")],
-    events: Annotated[int, typer.Option("--events", min=1, help="How many events they cause in all.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.parquet", help="The Parquet file to write.", callback=usable_path)
+    ],
+    users: Annotated[int, typer.Option("--users", min=1, max=10**10, help="How many users the shop has.")],
+    events: Annotated[int, typer.Option("--events", min=1, max=10**11, help="How many events they cause in all.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same shop.")] = 0,
     project: Annotated[Path, typer.Option("--project", hidden=True)] = Path(),
     json: JsonOption = False,

@@ -50,6 +50,7 @@ WatchOption = Annotated[
         "--watch",
         metavar="SECONDS",
         min=1,
+        max=7 * 24 * 3600,
         help="Refresh every so many seconds until stopped, with the models there are.",
     ),
 ]

@@ -13,11 +13,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from sqlseg.encoders.manifest import (
     BadManifest,
-    DamagedEncoder,
     Described,
     DuplicateEncoder,
     Tensor,
     UnknownEncoder,
+    bad_manifest,
+    check_files,
     encoder_folders,
 )
 from sqlseg.errors import SqlsegError
@@ -149,9 +150,7 @@ def load_content_manifest(path: Path, kind: type[ContentManifest]) -> ContentMan
     except OSError as error:
         raise BadManifest(path, "", f"cannot be read ({error.strerror or error})") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadManifest(path, key, first["msg"].removeprefix("Value error, ")) from error
+        raise bad_manifest(path, error) from error
 
 
 def load_text_manifest(path: Path) -> TextManifest:
@@ -199,14 +198,3 @@ def check_package(module: str, what: str, package: str, install: str) -> None:
     """Raise MissingPackage unless the module can be imported."""
     if find_spec(module) is None:
         raise MissingPackage(what, package, install)
-
-
-def check_files(folder: Path, files: Sequence[tuple[Path, str]]) -> None:
-    """Raise DamagedEncoder unless each file has the SHA-256 that the manifest of the folder names."""
-    for path, expected in files:
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise BadManifest(folder / "manifest.json", "model", f"{path} cannot be read") from error
-        if found != expected:
-            raise DamagedEncoder(path, expected, found)

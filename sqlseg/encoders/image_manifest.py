@@ -9,14 +9,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sqlseg.encoders.content_manifest import (
-    Sha256,
+from sqlseg.encoders.content_manifest import Sha256, check_package, load_content_manifest, model_file
+from sqlseg.encoders.manifest import (
+    BadManifest,
+    Described,
+    DuplicateEncoder,
+    Tensor,
+    UnknownEncoder,
     check_files,
-    check_package,
-    load_content_manifest,
-    model_file,
+    encoder_folders,
 )
-from sqlseg.encoders.manifest import BadManifest, Described, DuplicateEncoder, Tensor, UnknownEncoder, encoder_folders
 
 Channels = tuple[float, float, float]
 

@@ -10,9 +10,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sqlseg.encoders.onnxfile import check_size
 from sqlseg.errors import SqlsegError
 
-_FOLDER_NAME = re.compile(r"^(?P<name>[a-z][a-z0-9_]*)_v(?P<version>[1-9][0-9]*)$")
+_FOLDER_NAME = re.compile(r"^(?P<name>[a-z][a-z0-9_]*)_v(?P<version>[1-9][0-9]{0,8})$")
 
 
 class UnknownEncoder(SqlsegError):
@@ -213,6 +214,8 @@ def load_manifest(path: Path) -> Manifest:
         raise BadManifest(path, "", f"cannot be read ({error.strerror or error})") from error
     except ValueError as error:
         raise BadManifest(path, "", f"is not JSON ({error})") from error
+    except RecursionError as error:
+        raise BadManifest(path, "", "is nested too deeply to be read") from error
     return checked_manifest(path, content)
 
 
@@ -221,9 +224,24 @@ def checked_manifest(path: Path, content: object) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadManifest(path, key, first["msg"].removeprefix("Value error, ")) from error
+        raise bad_manifest(path, error) from error
+
+
+def bad_manifest(path: Path, error: ValidationError) -> BadManifest:
+    """Return the error for the first key of a manifest that is wrong: what is wrong with it, and what it holds."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "missing":
+            return BadManifest(path, key, "is missing")
+        case "extra_forbidden":
+            return BadManifest(path, key, "is no key of a manifest; take it out, or correct its name")
+        case "value_error":
+            return BadManifest(path, key, first["msg"].removeprefix("Value error, "))
+    given = repr(first["input"])
+    told = first["msg"].removeprefix("Input ").replace("should be", "must be").replace("should", "must")
+    shown = given if len(given) <= 60 else f"{given[:60]}..."
+    return BadManifest(path, key, f"{told[0].lower()}{told[1:]}, got {shown}")
 
 
 def folder_ref(folder: Path) -> tuple[str, int]:
@@ -258,11 +276,18 @@ def encoder_folders(roots: Sequence[Path], kind: Literal["sequence", "text", "im
     for root in dict.fromkeys(root.resolve() for root in roots):
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
             path = folder / "manifest.json"
-            if _FOLDER_NAME.match(folder.name) and path.is_file():
-                told = re.search(r'"kind"\s*:\s*"(\w+)"', path.read_text(encoding="utf-8", errors="replace"))
-                if (told[1] if told else "sequence") == kind:
-                    folders.append(folder)
+            if _FOLDER_NAME.match(folder.name) and path.is_file() and _kind(path) == kind:
+                folders.append(folder)
     return folders
+
+
+def _kind(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "sequence"  # reading it says what is wrong
+    told = re.search(r'"kind"\s*:\s*"(text|image)"', text)
+    return told[1] if told else "sequence"
 
 
 def load_encoder(ref: str, roots: Sequence[Path]) -> Encoder:
@@ -280,10 +305,21 @@ def load_encoder(ref: str, roots: Sequence[Path]) -> Encoder:
 
 def check_model_file(encoder: Encoder) -> None:
     """Raise DamagedEncoder unless the model files have the SHA-256 that the manifest names."""
-    for path, expected in encoder.files:
+    check_files(encoder.folder, encoder.files)
+
+
+def check_files(folder: Path, files: Sequence[tuple[Path, str]]) -> None:
+    """Raise DamagedEncoder unless each file has the SHA-256 that the manifest of the folder names.
+
+    A file that is too large for a model is not read: NotOneFile.
+    """
+    for path, expected in files:
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            check_size(path, path.stat().st_size)
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise BadManifest(encoder.folder / "manifest.json", "model", f"{path} cannot be read") from error
+            problem = f"{path} cannot be read ({error.strerror or error})"
+            raise BadManifest(folder / "manifest.json", "model", problem) from error
         if found != expected:
             raise DamagedEncoder(path, expected, found)

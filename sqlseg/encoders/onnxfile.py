@@ -45,13 +45,12 @@ def check_one_file(path: Path) -> None:
         raise NotOneFile(path, "is empty", "Export the model again.")
     if head.startswith(b"version https://git-lfs"):
         raise NotOneFile(path, "is a placeholder of Git LFS, not the model", "Run `git lfs pull`.")
-    if size > LARGEST:
-        raise NotOneFile(path, f"has {size:,} bytes; an ONNX file holds {LARGEST:,} at most", "Use a smaller model.")
+    check_size(path, size)
     try:
         content = path.read_bytes()
         elsewhere = sorted(set(external_files(content)))
         foreign = sorted(set(foreign_operators(content)))
-    except (IndexError, UnicodeDecodeError, ValueError) as error:
+    except (IndexError, ValueError, RecursionError) as error:
         raise NotOneFile(path, "is no ONNX model, or cut short", "Export the model again.") from error
     if elsewhere:
         raise NotOneFile(
@@ -66,6 +65,12 @@ def check_one_file(path: Path) -> None:
             f"calls code that is not in it: {', '.join(foreign)}",
             "Export it with the operators of ONNX alone, or with the functions that it calls inside the file.",
         )
+
+
+def check_size(path: Path, size: int) -> None:
+    """Raise NotOneFile where a file has more bytes than an ONNX model can have."""
+    if size > LARGEST:
+        raise NotOneFile(path, f"has {size:,} bytes; an ONNX file holds {LARGEST:,} at most", "Use a smaller model.")
 
 
 def external_files(model: bytes) -> Iterator[str]:
@@ -123,7 +128,7 @@ def _locations(message: memoryview, kind: str) -> Iterator[str]:
         if lead == "entry":
             entry = dict(_fields(value))
             if bytes(entry.get(1, b"")) == b"location":
-                yield bytes(entry[2]).decode()
+                yield _text(entry.get(2))
         elif lead is not None:
             yield from _locations(value, lead)
 
@@ -166,6 +171,8 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = message[place]
+        if shift > 63:
+            raise ValueError("a number is longer than 64 bits")
         value |= (byte & 127) << shift
         place, shift = place + 1, shift + 7
         if byte < 128:

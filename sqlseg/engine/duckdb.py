@@ -80,6 +80,8 @@ class Engine:
         engine = cls(connection, path)
         # Progress is told by sqlseg itself; insertion order costs memory and no query here depends on it.
         engine.execute("set enable_progress_bar = false; set preserve_insertion_order = false; set TimeZone = 'UTC'")
+        # Nothing is fetched over a network, also not an extension that a statement would need.
+        engine.execute("set autoinstall_known_extensions = false")
         # DuckDB 1.5 takes a file that is written again at once for the one that it knows, and mixes the two.
         engine.execute("set enable_external_file_cache = false")
         return engine
@@ -346,8 +348,8 @@ class Engine:
                 return
             raise found
         try:
-            self.execute(statement)
-        except SqlsegError as error:
+            self._connection.execute(statement)
+        except duckdb.Error as error:
             raise explained(error, Path(path)) from error
 
     def detach(self, alias: str) -> None:

@@ -84,6 +84,17 @@ class PathNotWritable(SqlsegError):
         super().__init__(f"{path} cannot be opened: {detail}", hint="Check the path and its permissions.")
 
 
+class MissingExtension(SqlsegError):
+    """A statement needs an extension of DuckDB that is not on this machine."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"DuckDB's extension {name!r} is not installed here.",
+            hint="Install it once, where there is a network: "
+            f"python -c \"import duckdb; duckdb.sql('install {name}')\".",
+        )
+
+
 _LOCKED = re.compile(
     r'Could not set lock on file "([^"]+)"'
     r"(?:: Conflicting lock is held in ((?:.+? \(PID (\d+)\)|PID (\d+))(?: by user [^\s.]+)?))?"
@@ -93,12 +104,15 @@ _CONFINED = re.compile(
     r"(?P<other>(?:Loading external extensions|Modifying the \w+) (?:is|has been) disabled)[^\n]*)",
     re.DOTALL,
 )
+_MISSING = re.compile(r'Extension "[^"]*?(\w+)\.duckdb_extension" not found')
+_CSV_OPTIONS = re.compile(r"\n\n  file = .*?(?=\n\n|\Z)", re.DOTALL)
 _DAMAGED = (
     "not a valid DuckDB database",
     "Corrupt database file",
     "checksum",
     "Failed to load metadata",
-    "trying to read a database file with version number",
+    "read a database file with version number",
+    "read a database file with storage version",
 )
 
 
@@ -124,11 +138,13 @@ def explained(error: Exception, path: Path | None = None) -> SqlsegError:
         return DatabaseEncrypted(str(path) if path else "A database file")
     if any(mark in text for mark in _DAMAGED):
         return DatabaseDamaged(str(path) if path else "A database file", first_line)
+    if missing := _MISSING.search(text):
+        return MissingExtension(missing[1].removesuffix("_scanner"))
     if text.startswith("Out of Memory Error"):
         return OutOfMemory(first_line)
     if "Permission denied" in text or "Read-only file system" in text or "read-only mode" in text:
         return PathNotWritable(str(path) if path else "A file", first_line)
-    return QueryFailed(text)
+    return QueryFailed(_CSV_OPTIONS.sub("", text))
 
 
 _LINE = re.compile(r"^LINE (\d+):", re.M)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.errors import DatabaseDamaged, DatabaseEncrypted
 from sqlseg.errors import SqlsegError
 from sqlseg.names import PUBLISHED_TABLES, SCHEMAS, WAREHOUSE_TABLES
 from sqlseg.resources import sql_text
@@ -96,7 +97,17 @@ def attach_sources(engine: Engine, sources: Mapping[str, Source]) -> None:
         try:
             engine.attach(source.path, alias, kind=source.kind)
         except SqlsegError as error:
-            raise MissingSource(f"Source {alias!r} cannot be attached: {error.message}", hint=error.hint) from error
+            raise MissingSource(f"Source {alias!r} cannot be attached: {error.message}", hint=_advice(error)) from error
+
+
+def _advice(error: SqlsegError) -> str | None:
+    if isinstance(error, DatabaseEncrypted):
+        return "Sources are read without a key: write what is needed of it into a DuckDB or Parquet file."
+    if not isinstance(error, DatabaseDamaged):
+        return error.hint
+    if "read a database file with" in error.message:
+        return "A later DuckDB wrote it: `pip install --upgrade duckdb`, or write it with STORAGE_VERSION 'v1.0.0'."
+    return 'Check that path names a DuckDB file that is whole; an SQLite file needs type = "sqlite".'
 
 
 Comments = tuple[str | None, dict[str, str]]

@@ -81,6 +81,9 @@ def check_shop_select(text: str, name: PurePath | str, readable: Readable) -> No
     ...     print(error.message)
     sql/events.sql:1: COPY is no SELECT, and exactly one SELECT is expected.
     """
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        _refuse(name, line, "there is a zero byte in the text, which the database reads up to there", _ONLY_READS)
     try:
         tokens = sqltext.tokens(text, name)
     except sqltext.UnreadableSql:
@@ -129,7 +132,7 @@ def _check_statements(tokens: Sequence[Token], name: PurePath | str) -> None:
 
 
 def _check_function(node: exp.Func, name: PurePath | str, readable: Readable) -> None:
-    called = node.name.lower() if isinstance(node, exp.Anonymous) else node.sql_name().lower()
+    called = sqltext.function_name(node)
     if called in _HIDING:
         problem = f"{called}() does more than read a relation or a file"
         _refuse(name, sqltext.line_of(node), problem, "Name the tables and files to read in the SELECT itself.")

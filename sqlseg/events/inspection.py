@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +117,7 @@ def find_source(engine: Engine, text: str, cwd: Path) -> Source:
     Raises UnusableEventSource, listing what there is to choose from.
     """
     place, _, table = text.partition("::")
-    location = Path(os.path.normpath(cwd / Path(place).expanduser()))
+    location = _location(place, cwd)
     if table or location.suffix.lower() in _DATABASES:
         return _table_of(engine, location, table)
     if location.is_dir():
@@ -131,6 +132,18 @@ def find_source(engine: Engine, text: str, cwd: Path) -> Source:
         hint = f"{location.parent} has: {', '.join(near)}." if near else None
         raise UnusableEventSource(f"There is no file {location}.", hint=hint)
     return Source(location, _file_kind(location))
+
+
+def _location(place: str, cwd: Path) -> Path:
+    try:
+        location = Path(os.path.normpath(cwd / Path(place).expanduser()))
+        location.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return location
+    except (OSError, RuntimeError, ValueError) as error:
+        told = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise UnusableEventSource(f"{place!r} cannot be the path of a file: {told}.") from error
+    return location
 
 
 def inspect_source(engine: Engine, source: Source) -> SourceProfile:
@@ -313,9 +326,15 @@ def _table_of(engine: Engine, location: Path, table: str) -> Source:
         what = f"has no table {table!r}" if table else f"holds {len(tables)} tables"
         raise UnusableEventSource(
             f"{location} {what}.",
-            hint=f"Choose one of: {', '.join(f'{location.name}::{name}' for name in written[:20])}.",
+            hint=f"Choose one of: {', '.join(f'{location.name}::{name}' for name in _closest(table, written))}.",
         )
     return Source(location, kind, wanted[0])
+
+
+def _closest(name: str, known: list[str]) -> list[str]:
+    if len(known) <= 10:
+        return known
+    return sorted(known, key=lambda one: -SequenceMatcher(None, name, one).ratio())[:10]
 
 
 def _unreadable_csv(path: str, error: QueryFailed) -> UnusableEventSource:
@@ -325,15 +344,29 @@ def _unreadable_csv(path: str, error: QueryFailed) -> UnusableEventSource:
     )
 
 
+def _marked_encoding(path: str) -> str:
+    """Return the option for the encoding that the first bytes of a file name, as some programs write them."""
+    try:
+        with Path(path).open("rb") as file:
+            mark = file.read(2)
+    except OSError as error:
+        raise UnusableEventSource(f"{path} cannot be read: {error.strerror or error}.") from error
+    if mark == b"\xfe\xff":
+        raise UnusableEventSource(f"{path} is text in big-endian UTF-16.", hint="Save it as CSV in UTF-8.")
+    return ", encoding='utf-16'" if mark == b"\xff\xfe" else ""
+
+
 def _csv_options(engine: Engine, source: Source) -> str:
     """Return how to read a CSV file, spelled out: every value as text, so that reading never depends on a sample."""
     pattern = str(source.location)
     first = str(_matches(source.location)[0]) if glob.has_magic(pattern) else pattern
-    encoding = ""
+    encoding = _marked_encoding(first)
     try:
-        sniffed = engine.row("select Delimiter, HasHeader, SkipRows, Columns from sniff_csv($path)", {"path": first})
+        sniffed = engine.row(
+            f"select Delimiter, HasHeader, SkipRows, Columns from sniff_csv($path{encoding})", {"path": first}
+        )
     except QueryFailed as error:
-        if "utf-8" not in error.message.lower():
+        if "utf-8" not in error.message.lower() or encoding:
             raise _unreadable_csv(first, error) from error
         encoding = ", encoding='latin-1'"
         try:

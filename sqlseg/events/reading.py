@@ -203,7 +203,7 @@ def _read_again(look: _Look, memory: SourceMemory, text: str, *, same_files: boo
             return _read_days(look, None, ignored)
         since = last_ingested(engine) if "ingested_at" in {name.lower() for name in columns} else None
         if since is not None and _same_day(memory.compared_at, look.now, source.timezone):
-            reading = _read_days(look, since - source.overlap, ignored)
+            reading = _read_days(look, since - min(source.overlap, since - datetime.min), ignored)
             if reading is not None:
                 return reading
         with rows_of_shop_sql():

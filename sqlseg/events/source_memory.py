@@ -121,5 +121,7 @@ def find_changed_days(engine: Engine) -> None:
 
 def last_ingested(engine: Engine) -> datetime | None:
     """Return the newest ingested_at that had passed when it was read; None where the source has none."""
-    newest: datetime | None = engine.value("select max(last_ingested) from sqlseg.source_partition")
+    newest: datetime | None = engine.value(
+        "select max(last_ingested) from sqlseg.source_partition where last_ingested >= timestamp '0001-01-01'"
+    )
     return newest

@@ -1,6 +1,7 @@
 """Reads the sources once, keeps what is usable as canonical events, and quarantines the rest with reasons."""
 
 import contextlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +12,10 @@ from sqlseg.engine.errors import DiskFull, OutOfMemory, QueryFailed, error_line
 from sqlseg.errors import SqlsegError
 from sqlseg.events.erasure import NOBODY, Erased, mark_erased
 from sqlseg.names import EVENT_COLUMNS
-from sqlseg.resources import sql_text
+from sqlseg.resources import shop_text, sql_text
 
 _TIMES = ("event_time", "ingested_at")
+_NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UINTEGER", "UBIGINT", "HUGEINT", "FLOAT", "DOUBLE"}
 _CANONICAL = frozenset(column.name for column in EVENT_COLUMNS)
 
 
@@ -42,14 +44,15 @@ class UnusableSource(SqlsegError):
 class NoUsableEvents(SqlsegError):
     """Not one row of the source can be used."""
 
-    def __init__(self, path: Path, rows_read: int, rejected: Mapping[str, int]) -> None:
+    def __init__(self, path: Path, rows_read: int, rejected: Mapping[str, int], example: str | None = None) -> None:
         if rows_read == 0:
             super().__init__(f"{path} returns no rows.", hint="Check the source it reads and its WHERE clause.")
             return
         reasons = "; ".join(f"{reason}: {count:,}" for reason, count in rejected.items())
         super().__init__(
             f"{path} returns {rows_read:,} rows, and none is usable ({reasons}).",
-            hint="Correct the columns in that file; `sqlseg init` shows how each canonical column should look.",
+            hint=f"One of them: {example}\n" * bool(example)
+            + "Correct the columns in that file; `sqlseg init` shows how each canonical column should look.",
         )
 
 
@@ -78,10 +81,7 @@ class Changes:
 @contextlib.contextmanager
 def shop_sql(path: Path, project: Path) -> Iterator[str]:
     """Give the text of a shop's SQL file, with relative paths in it starting at the project while it runs."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UnusableSource(f"{path} is not UTF-8 text: {error}.", hint="Save the file as UTF-8.") from error
+    text = shop_text(path)
     with contextlib.chdir(project):
         try:
             yield text
@@ -112,7 +112,8 @@ def bind_source(engine: Engine, text: str, path: Path) -> dict[str, str]:
     hashed = ", ".join(quoted(name) for name in columns if name.lower() in _CANONICAL)
     engine.create_temp_view(
         "raw_events",
-        "select *, case when isfinite(event_time) then event_time::date end as event_day\nfrom (\nselect\n    "
+        "select *, case when isfinite(event_time) and event_time >= timestamp '0001-01-01' then event_time::date end "
+        "as event_day\nfrom (\nselect\n    "
         f"{projection},\n    hash({hashed}) as raw_hash\nfrom source_rows\n)",
     )
     return columns
@@ -156,10 +157,18 @@ def _raw_projection(columns: Mapping[str, str], path: Path) -> str:
         else:
             raise UnusableSource(
                 f"{path}: {column.name} is {kind}, not a time.",
-                hint=f"Convert it, for instance `make_timestamp({name} * 1000000) as {column.name}` for Unix seconds.",
+                hint=_to_time(kind, name, column.name),
             )
         parts.append(f"{source} as {'time_given' if column.name == 'event_time' else 'ingested_given'}")
     return ",\n    ".join(parts)
+
+
+def _to_time(kind: str, name: str, target: str) -> str:
+    if kind in _NUMBERS or kind.startswith("DECIMAL"):
+        return f"Convert it, for instance `make_timestamp({name} * 1000000) as {target}` for Unix seconds."
+    if kind.startswith("TIME"):
+        return f"Add the day to it: `day + {name} as {target}`."
+    return f"Convert it to TIMESTAMP, for instance `strptime({name}::varchar, '%d.%m.%Y %H:%M') as {target}`."
 
 
 def stage_events(
@@ -193,9 +202,18 @@ def stage_events(
     if accepted + sum(rejected.values()) != rows_read:
         raise AssertionError(f"{rows_read} rows in, {accepted} kept and {rejected} rejected")
     if accepted == 0:
-        raise NoUsableEvents(path, rows_read, rejected)
+        raise NoUsableEvents(path, rows_read, rejected, _refused_row(engine))
     told = with_counts(fingerprint, rejected)
     return Staged(rows_read, accepted, rejected, newest, told, ignored_columns(columns))
+
+
+def _refused_row(engine: Engine) -> str | None:
+    """Return one refused row as JSON, with what it has; None where all are duplicates or of erased users."""
+    row = engine.value("select min(rejected_row) from staged_events where reason is not null")
+    if row is None:
+        return None
+    text = json.dumps({name: value for name, value in json.loads(row).items() if value is not None}, ensure_ascii=False)
+    return text if len(text) <= 300 else f"{text[:300]} ..."
 
 
 def with_counts(fingerprint: str, rejected: Mapping[str, int]) -> str:

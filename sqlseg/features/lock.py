@@ -13,6 +13,7 @@ from typing import cast
 from sqlseg.errors import SqlsegError
 from sqlseg.features.comparison import compare_views
 from sqlseg.features.view import Kind, View, parse_view
+from sqlseg.resources import shop_text
 
 LOCK_FILE = "features.lock"
 
@@ -33,6 +34,13 @@ class UnreadableLock(SqlsegError):
             f"{path}:{line}: {problem}.",
             hint="Restore the file from version control; after a merge, keep the entries of both sides.",
         )
+
+
+class UnwritableLock(SqlsegError):
+    """A features.lock cannot be written."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be written: {error.strerror or error}.", hint="Check its permissions.")
 
 
 class ChangedPublishedView(SqlsegError):
@@ -98,12 +106,16 @@ def parse_lock(text: str, path: Path) -> Lock:
 def read_lock(root: Path) -> Lock:
     """Return the lock of a `sql/` folder; an empty one where nothing has been published yet."""
     path = root / LOCK_FILE
-    return parse_lock(path.read_text(encoding="utf-8"), path) if path.exists() else Lock({})
+    return parse_lock(shop_text(path), path) if path.exists() else Lock({})
 
 
 def write_lock(root: Path, lock: Lock) -> None:
-    """Write the lock of a `sql/` folder."""
-    (root / LOCK_FILE).write_text(lock.text(), encoding="utf-8")
+    """Write the lock of a `sql/` folder. Raises UnwritableLock."""
+    path = root / LOCK_FILE
+    try:
+        path.write_text(lock.text(), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UnwritableLock(path, error) from error
 
 
 def lock_key(view: View) -> str:

@@ -8,10 +8,13 @@ from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from sqlglot import exp
+
 from sqlseg import sqltext
 from sqlseg.errors import SqlsegError
 from sqlseg.features.locality import locality_problems
 from sqlseg.features.view import BASE_RELATIONS, KINDS, SINGULAR, Column, InvalidView, Kind, View, parse_view
+from sqlseg.resources import shop_text
 
 __all__ = ["BASE_RELATIONS", "KINDS", "Column", "Kind", "Registry", "View", "parse_ref"]
 
@@ -89,7 +92,7 @@ class Registry:
 
         So no command works with part of what the project says, and the error names the file.
         """
-        return _registry(tuple((kind, path, path.read_text(encoding="utf-8")) for kind, path in view_files(roots)))
+        return _registry(tuple((kind, path, shop_text(path)) for kind, path in view_files(roots)))
 
     @classmethod
     def of(cls, views: Iterable[View]) -> "Registry":
@@ -170,6 +173,11 @@ class Registry:
         return found
 
     def _check_relations(self, view: View) -> None:
+        for table in view.tree.find_all(exp.Table):
+            called = sqltext.function_name(table.this)
+            if _READERS.fullmatch(called):
+                problem = f"a view reads no files, and this calls {called}()"
+                raise InvalidView(view.path, sqltext.line_of(table), problem, _THROUGH_EVENTS)
         readable = [other.relation for kind in _MAY_READ[view.kind] for other in self.all(kind)]
         for table in sqltext.base_tables(view.tree):
             name = sqltext.table_name(table)
@@ -208,15 +216,19 @@ def parse_ref(ref: str) -> tuple[str, int]:
     >>> parse_ref("rfm@1")
     ('rfm', 1)
     """
-    match = re.fullmatch(r"([a-z][a-z0-9_]*)@([1-9][0-9]*)", ref)
+    match = re.fullmatch(r"([a-z][a-z0-9_]*)@([1-9][0-9]{0,8})", ref)
     if match is None:
         raise BadReference(ref)
     return match[1], int(match[2])
 
 
+_THROUGH_EVENTS = "Bring what it needs in through sql/events.sql."
+_READERS = re.compile(r"read_\w+|parquet_\w+|glob|sniff_csv|\w+_scan")
+
+
 def _unreadable(view: View, name: str, readable: Sequence[str]) -> tuple[str, str]:
     if re.search(r"[/*]|\.(csv|tsv|json|jsonl|ndjson|parquet|txt|xlsx|gz|zst)$", name):
-        return f"a view reads no files, and this reads {name!r}", "Bring what it needs in through sql/events.sql."
+        return f"a view reads no files, and this reads {name!r}", _THROUGH_EVENTS
     versions = [relation for relation in readable if re.fullmatch(re.escape(name) + r"_v[0-9]+", relation)]
     if versions:
         return f"{name!r} does not say which version", f"Write {' or '.join(versions)}."

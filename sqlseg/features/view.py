@@ -43,7 +43,7 @@ _GRAIN: dict[Kind, tuple[str, ...]] = {
     "sequences": ("user_id", "position"),
     "contents": ("user_id", "term"),
 }
-_FILE_NAME = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:_[a-z0-9]+)*)__v(?P<version>[1-9][0-9]*)\.sql")
+_FILE_NAME = re.compile(r"(?P<name>[a-z][a-z0-9]*(?:_[a-z0-9]+)*)__v(?P<version>[1-9][0-9]{0,8})\.sql")
 _COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

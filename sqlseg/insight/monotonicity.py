@@ -1,9 +1,27 @@
 """Whether tiers of value follow value: who is better in everything never stands lower."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def empty_tiers(tiers: Sequence[str], segments: Collection[str]) -> list[str]:
+    """Return a note for people where nobody is in some tier, since its name may be spelled otherwise; else nothing.
+
+    >>> empty_tiers(["Low", "Top"], ["Low", "High"])
+    ["nobody is in the tier 'Top'; of the segments, 'High' is no tier, so its order is not checked."]
+    """
+    empty = [tier for tier in tiers if tier not in set(segments)]
+    others = sorted({*segments} - {*tiers})
+    if not empty:
+        return []
+    told = f"nobody is in the tier{'s'[: len(empty) > 1]} {', '.join(map(repr, empty))}"
+    if others:
+        verb = "is no tier, so its order is" if len(others) == 1 else "are no tiers, so their order is"
+        told += f"; of the segments, {', '.join(map(repr, others))} {verb} not checked"
+    return [f"{told}."]
 
 
 def ranked_below_worse(

@@ -265,10 +265,15 @@ def fit_supervised_model(
     return SupervisedFit(model, model.score(blocks), metrics, by_class, tuple(notes))
 
 
+_TOLD = 10
+"""How many labels are told with their number of users, the rarest first."""
+
+
 def check_labels(labels: Labels) -> None:
     """Raise UnusableLabels unless there are two classes, each with enough users."""
     counts = dict(zip(labels.classes, labels.counts().tolist(), strict=True))
-    told = ", ".join(f"{name!r} has {count:,}" for name, count in counts.items())
+    fewest = sorted(counts.items(), key=lambda one: one[1])[:_TOLD]
+    told = ", ".join(f"{name!r} has {count:,}" for name, count in fewest) + ", ..." * (len(counts) > _TOLD)
     if len(counts) < 2:
         found = told or "no user has a label"
         raise UnusableLabels(f"at least two different labels are needed to learn from: {found}")

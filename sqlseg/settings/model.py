@@ -50,7 +50,7 @@ class WarehouseSettings(Section):
     path: OutputFile = Path("warehouse.duckdb")
     published: OutputFile = Path("published/customer_segments.duckdb")
     memory_limit: Annotated[str | None, PlainValidator(values.memory)] = None
-    threads: Count | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     @field_validator("path", "published")
     @classmethod

@@ -47,6 +47,12 @@ _TYPES = {
     "less_than_equal": "at most {le}",
 }
 
+_SHOWN = 10
+"""How many problems are told at once."""
+
+_LONGEST = 500
+"""How many characters of one problem are told: the file may hold a value of any length."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -75,9 +81,14 @@ class InvalidSettings(SqlsegError):
     def __init__(self, file: Path, problems: Sequence[Problem]) -> None:
         self.file = file
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
-        lines = [f"{file}:{one.line}: " + f"{one.key}: " * bool(one.key) + one.message for one in self.problems]
+        lines = [f"{file}:{one.line}: " + f"{one.key}: " * bool(one.key) + _cut(one.message) for one in self.problems]
         heading = "" if len(lines) == 1 else f"{len(lines)} problems in the settings:\n"
-        super().__init__(heading + "\n".join(lines))
+        more = f"\n... and {len(lines) - _SHOWN} more." if len(lines) > _SHOWN else ""
+        super().__init__(heading + "\n".join(lines[:_SHOWN]) + more)
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]} ..."
 
 
 def load_settings(project_dir: Path, *, check_files: bool = True) -> Settings:
@@ -109,10 +120,13 @@ def parse_settings(text: str, directory: Path, *, check_files: bool = True) -> S
     """
     file = directory / FILE_NAME
     try:
-        lines = key_lines(text)
+        given, lines = tomllib.loads(text), key_lines(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidSettings(file, [_syntax_problem(error, text)]) from error
-    given = tomllib.loads(text)
+    except RecursionError as error:
+        raise InvalidSettings(file, [Problem(1, "", "nests lists or tables too deeply to be read")]) from error
+    except ValueError as error:
+        raise InvalidSettings(file, [Problem(_longest_line(text), "", "has a number of too many digits")]) from error
     sections: dict[str, Any] = {name: {} for name in Settings.model_fields} | given
     if isinstance(sections["project"], dict):
         sections["project"] = {"name": directory.name or "shop"} | sections["project"]
@@ -158,6 +172,11 @@ def _syntax_problem(error: tomllib.TOMLDecodeError, text: str) -> Problem:
     line = int(found[1])
     row = rows[line - 1].strip() if line <= len(rows) else ""
     return Problem(line, "", f"is not valid TOML: {reason[: found.start()]}, at column {found[2]} of this line: {row}")
+
+
+def _longest_line(text: str) -> int:
+    rows = text.splitlines()
+    return max(range(len(rows)), key=lambda number: len(rows[number])) + 1
 
 
 def _problems(error: Mapping[str, Any], lines: Mapping[KeyPath, int]) -> list[Problem]:

@@ -29,7 +29,7 @@ RESERVED_SOURCES = {
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _REFERENCE = re.compile(
-    r"(?:(?P<kind>encoder|forecast|content|sentiment):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]*)"
+    r"(?:(?P<kind>encoder|forecast|content|sentiment):)?(?P<name>[a-z][a-z0-9_]*)@(?P<version>[1-9][0-9]{0,8})"
 )
 _SPAN = re.compile(r"(?P<number>\d{1,6})\s*(?P<unit>second|minute|hour|day)s?", re.IGNORECASE)
 _MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)?\s*(B|[KMGT]i?B)", re.IGNORECASE)
@@ -101,7 +101,18 @@ def absolute(value: object, directory: Path) -> Path:
         raise ValueError(f"must be a path in quotes, got {value!r}")
     if "\0" in value:
         raise ValueError("must be a path, got text with a zero byte")
-    return Path(os.path.normpath(directory / Path(value).expanduser()))
+    try:
+        path = Path(os.path.normpath(directory / Path(value).expanduser()))
+    except RuntimeError as error:
+        raise ValueError(f"nobody here is called {Path(value).parts[0]}; write the path of the folder") from error
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return path  # told where the file is needed
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise ValueError(f"must be a path, and {value!r} cannot be one: {told}") from error
+    return path
 
 
 def file_to_write(value: object, info: ValidationInfo[Context]) -> Path:
@@ -116,9 +127,9 @@ def sql_file(value: object, info: ValidationInfo[Context]) -> Path:
     if not path.is_relative_to(info.context.directory):
         raise ValueError(f"must be a file within the project ({info.context.directory}), got {value!r}")
     if info.context.check_files and not path.is_file():
-        there = sorted(found.name for found in path.parent.glob("*.sql"))
-        suggestion = nearest(path.name, there)
-        listed = f"; {path.parent} has {', '.join(there)}" if there and not suggestion else ""
+        there = {found.stem: found.name for found in sorted(path.parent.glob("*.sql"))}
+        suggestion = nearest(path.stem, there).replace("?", ".sql?")
+        listed = f"; {path.parent} has {', '.join(there.values())}" if there and not suggestion else ""
         raise ValueError(f"there is no file {path}{suggestion or listed}")
     return path
 
@@ -241,7 +252,10 @@ def instant(value: object, info: ValidationInfo[Context]) -> datetime:
     if not isinstance(moment, datetime):
         raise ValueError(f"must be a date and time such as 2026-01-31T00:00:00Z, got {value!r}")
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=info.context.zone)
-    return zoned.astimezone(UTC).replace(tzinfo=None)
+    try:
+        return zoned.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise ValueError(f"must be a time within the calendar, the years 1 to 9999, got {moment}") from error
 
 
 def span(value: object) -> timedelta:

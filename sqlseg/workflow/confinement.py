@@ -5,6 +5,7 @@ from pathlib import Path
 from sqlseg.engine.duckdb import Engine
 from sqlseg.events.confinement import Readable, check_shop_select
 from sqlseg.publish.snapshot import building_file
+from sqlseg.resources import UnreadableFile, shop_text
 from sqlseg.settings import ClusterSegmentation, RulesSegmentation, Settings, SupervisedSegmentation
 
 
@@ -27,8 +28,8 @@ def check_shop_sql(settings: Settings) -> None:
     readable = readable_by_shop(settings)
     for path in _shop_sql_files(settings):
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            text = shop_text(path)
+        except UnreadableFile:
             continue  # told where the file is used, which not every one of them is
         check_shop_select(text, path, readable)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
+from sqlseg.resources import shop_text
 from sqlseg.settings import (
     ClusterSegmentation,
     FittedSegmentation,
@@ -25,7 +26,7 @@ def segmentation_definition(project: Project, name: str) -> Definition:
     match segmentation:
         case RulesSegmentation():
             views = project.views_read_by_rules(segmentation.sql)
-            return {**common, "sql": segmentation.sql.read_text(encoding="utf-8"), **_view_texts(views)}
+            return {**common, "sql": shop_text(segmentation.sql), **_view_texts(views)}
         case ClusterSegmentation():
             weights = ", ".join(f"{name}: {weight:g}" for name, weight in sorted(segmentation.weights.items()))
             return {
@@ -44,7 +45,7 @@ def segmentation_definition(project: Project, name: str) -> Definition:
             return {
                 **common,
                 "algorithm": segmentation.algorithm,
-                "labels": segmentation.labels.read_text(encoding="utf-8"),
+                "labels": shop_text(segmentation.labels),
                 **_unless("select", segmentation.select, "none"),
                 **({"keep": f"{segmentation.keep:g}"} if segmentation.select != "none" else {}),
                 **_unless("projection", segmentation.projection, "none"),
@@ -96,7 +97,7 @@ def sentiment_definition(project: Project, sentiment: Sentiment) -> Definition:
     """Return everything that decides how the mood of a review is told, besides reviews and ratings."""
     return {
         "seed": str(project.settings.project.seed),
-        "ratings": sentiment.ratings.read_text(encoding="utf-8"),
+        "ratings": shop_text(sentiment.ratings),
         "pleased from": f"{sentiment.pleased_from:g}",
     }
 

@@ -14,7 +14,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.locality import locality_problems
 from sqlseg.features.registry import Registry
 from sqlseg.features.view import View
-from sqlseg.resources import resource_root
+from sqlseg.resources import resource_root, shop_text
 from sqlseg.settings import (
     FILE_NAME,
     FittedSegmentation,
@@ -26,6 +26,7 @@ from sqlseg.settings import (
     setting_problem,
 )
 from sqlseg.workflow.checked_settings import check_algorithms, image_encoder_of, text_encoder_of
+from sqlseg.workflow.references import check_references
 
 _NO_PROJECT = '[project]\nname = "none"\n'
 
@@ -169,7 +170,7 @@ class Project:
 
     def views_read_by_rules(self, path: Path) -> list[View]:
         """Return the views that the SQL of a rule or of labels reads, and all they read. Raises RulesReadUnknown."""
-        tree = sqltext.parse_select(path.read_text(encoding="utf-8"), path)
+        tree = sqltext.parse_select(shop_text(path), path)
         found = []
         for table in sqltext.base_tables(tree):
             name = sqltext.table_name(table)
@@ -188,7 +189,7 @@ class Project:
 
     def rule_is_local(self, path: Path) -> bool:
         """Return whether the SQL of a rule says of each user what that user's own rows say, at every run the same."""
-        tree = sqltext.parse_select(path.read_text(encoding="utf-8"), path)
+        tree = sqltext.parse_select(shop_text(path), path)
         return not locality_problems("features", tree)
 
     def readable_by_rules(self, schema: str, relation: str) -> View | None:
@@ -333,6 +334,7 @@ def open_project(directory: Path) -> Project:
         if one.kind in ("encoder", "forecast")
     }
     roots = [resource_root("onnx_models"), settings.directory / "onnx_models"]
+    check_references(settings, registry, roots)
     encoders = tuple(load_encoder(ref, roots) for ref in sorted(refs))
     project = Project(settings, registry, encoders)
     check_algorithms(settings)

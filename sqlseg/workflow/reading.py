@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.errors import SqlsegError
 from sqlseg.events.confinement import Readable, check_shop_select
 from sqlseg.resources import sql_text
@@ -85,7 +85,23 @@ def run_query(settings: Settings, sql: str, *, name: str = "the query", base: Pa
     check_shop_select(sql, name, Readable(settings.events.paths, base))
     with open_published(settings.warehouse.published, settings.events.paths) as reader:
         reader.create_temp_view("asked", sql)  # refuses anything but one SELECT
-        return reader.table("select * from asked")
+        table = reader.table("select * from asked")
+        beyond = [name for name in table.column_names if not _in_python(table[name])]
+        if not beyond:
+            return table
+        texts = ", ".join(f"{quoted(name)}::varchar as {quoted(name)}" for name in beyond)
+        return reader.table(f"select * replace ({texts}) from asked")
+
+
+def _in_python(column: pa.ChunkedArray) -> bool:
+    """Return whether Python can hold every value: its calendar has the years 1 to 9999, and no infinity."""
+    if pa.types.is_primitive(column.type) and not pa.types.is_temporal(column.type):
+        return True
+    try:
+        column.to_pylist()
+    except (OverflowError, ValueError):
+        return False
+    return True
 
 
 def segment_overview(path: Path) -> dict[str, list[SegmentRow]]:

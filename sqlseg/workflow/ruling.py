@@ -11,6 +11,8 @@ from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.errors import QueryFailed
 from sqlseg.errors import SqlsegError
+from sqlseg.insight.monotonicity import empty_tiers
+from sqlseg.resources import shop_text
 from sqlseg.segments.assignment import NOBODY
 from sqlseg.segments.blocks import IntArray
 from sqlseg.settings import RulesSegmentation
@@ -44,7 +46,7 @@ def rule_segments(
     path = segmentation.sql
     project.views_read_by_rules(path)  # says which names a rule may not read
     some = None if standing is None else TOUCHED
-    rows = rule_rows(engine, project, path, path.read_text(encoding="utf-8"), users=some)
+    rows = rule_rows(engine, project, path, shop_text(path), users=some)
     segment_of: dict[str, str] = {}
     for user, segment in rows:
         if user in segment_of:
@@ -68,6 +70,8 @@ def rule_segments(
     left = int(sizes[names.index(UNASSIGNED)]) if UNASSIGNED in names else 0
     if left:
         notes.append(f"{path.name} says nothing about {left:,} of {len(users):,} users: they are {UNASSIGNED!r}.")
+    if segmentation.tiers is not None:
+        notes += empty_tiers(segmentation.tiers, [one for one, size in zip(names, sizes, strict=True) if size])
     ids = ids_by_name(engine, name, names)
     shares = sizes / max(len(users), 1)
     return Placed(

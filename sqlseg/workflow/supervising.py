@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine
+from sqlseg.resources import shop_text
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.explain import UserReasons
@@ -33,7 +34,7 @@ LABELS_CHANGED = "the labels have changed"
 
 def labels_of_the_day(path: Path) -> bool:
     """Return whether labels are worked out from feature views alone, and so are those of the day that is computed."""
-    tree = sqltext.parse_select(path.read_text(encoding="utf-8"), path)
+    tree = sqltext.parse_select(shop_text(path), path)
     read = [sqltext.table_name(table) for table in sqltext.base_tables(tree)]
     views = [table for table in read if table.startswith("features.")]
     others = [table for table in read if not table.startswith(("features.", "stats.")) and table != "holidays"]
@@ -42,7 +43,7 @@ def labels_of_the_day(path: Path) -> bool:
 
 def tell_when(path: Path) -> bool:
     """Return whether the SQL of labels returns labelled_at; where it has a star, it may."""
-    names = sqltext.output_names(sqltext.parse_select(path.read_text(encoding="utf-8"), path))
+    names = sqltext.output_names(sqltext.parse_select(shop_text(path), path))
     return "*" in names or "labelled_at" in [name.lower() for name in names]
 
 
@@ -60,7 +61,7 @@ def read_labels(
     before = None
     if project.labels_before is not None and not labels_of_the_day(path):
         before = project.labels_before.replace(tzinfo=UTC).timestamp()
-    rows = rule_rows(engine, project, path, path.read_text(encoding="utf-8"), labelled_at=True)
+    rows = rule_rows(engine, project, path, shop_text(path), labelled_at=True)
     for user, label, when in rows:
         if label is None or (before is not None and (when is None or when >= before)):
             continue

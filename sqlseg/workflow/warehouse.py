@@ -1,7 +1,7 @@
 """Opens the working database of a project."""
 
 from sqlseg.engine.duckdb import Engine
-from sqlseg.engine.errors import DatabaseLocked
+from sqlseg.engine.errors import DatabaseLocked, PathNotWritable
 from sqlseg.engine.filelock import FileLock
 from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
 from sqlseg.workflow.confinement import confine_to_project
@@ -26,7 +26,11 @@ def open_warehouse(
     another process holds it for longer than patience lasts, DatabaseDamaged, NewerWarehouse, SchemaTaken or
     MissingSource.
     """
-    project.settings.warehouse.path.parent.mkdir(parents=True, exist_ok=True)
+    path = project.settings.warehouse.path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PathNotWritable(str(path), str(error)) from error
     engine = patiently(patience, lambda: _open_alone(project, command, lock))
     try:
         if prepared:

@@ -24,6 +24,7 @@ from sqlseg.events.staging import (
     keep_events,
     stage_events,
 )
+from sqlseg.resources import UnreadableFile
 
 EXPORTED_AT = datetime(2024, 6, 1)
 
@@ -343,7 +344,7 @@ def test_an_unusable_source_is_explained(source, select, failure, fragment):
 def test_a_file_that_is_not_utf8(source):
     path = source.directory / "events.sql"
     path.write_bytes("select 'é' as user_id".encode("latin-1"))
-    with pytest.raises(UnusableSource, match="not UTF-8"):
+    with pytest.raises(UnreadableFile, match=r"events.sql:1: this is not UTF-8"):
         stage_events(source.engine, path, source.directory, exported_at=EXPORTED_AT, max_quantity=None)
 
 

@@ -27,8 +27,11 @@ judged as (
         case
             when user_id is null then 'no user'
             when time_given is null then 'no time'
-            when event_time is null or not isfinite(event_time) then 'unreadable time'
-            when ingested_given is not null and ingested_at is null then 'unreadable ingested_at'
+            -- Calendars of programs that read this begin with the year 1.
+            when event_time is null or not isfinite(event_time) or event_time < timestamp '0001-01-01'
+                then 'unreadable time'
+            when ingested_given is not null and (ingested_at is null or ingested_at < timestamp '0001-01-01')
+                then 'unreadable ingested_at'
             when given_price is not null and price is null then 'unreadable price'
             when given_discount is not null and discount is null then 'unreadable discount'
             when given_quantity is not null and quantity is null then 'unreadable quantity'
