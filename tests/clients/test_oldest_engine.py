@@ -64,7 +64,7 @@ def refreshed(place: Path, library: Path | None) -> dict[str, list[tuple[object,
 
 
 def test_the_oldest_duckdb_comes_to_the_same(tmp_path: Path) -> None:
-    library = library_of(OLDEST, tmp_path / "library")
+    library = library_of(OLDEST)
     found, expected = refreshed(tmp_path / "oldest", library), refreshed(tmp_path / "installed", None)
     for name in COMPARED:
         assert found[name] == expected[name], name
