@@ -238,8 +238,7 @@ class Engine:
     def transaction(self, *, checkpoint: bool = True) -> Iterator[None]:
         """Keep all or nothing of what the block changes.
 
-        Without `checkpoint` the changes are kept in the log of the database, whose file takes them over when somebody
-        calls `checkpoint`, at a later transaction, or when the database is closed.
+        Without `checkpoint` the changes stay in the database's log until a `checkpoint`, or until it is closed.
         """
         self.execute("begin transaction")
         try:
@@ -247,17 +246,16 @@ class Engine:
         except BaseException:
             self._roll_back()
             raise
-        if checkpoint:
-            self.execute("commit")
-            return
-        self.execute("set wal_autocheckpoint = '1TB'")
+        if not checkpoint:
+            self.execute("set wal_autocheckpoint = '1TB'")
         try:
             self.execute("commit")
         finally:
-            self.execute("reset wal_autocheckpoint")
+            if not checkpoint:
+                self.execute("reset wal_autocheckpoint")
 
     def checkpoint(self) -> None:
-        """Take over into the file of the database what stands in its log; others may read meanwhile."""
+        """Take over what stands in the log; others may read meanwhile."""
         self.execute("checkpoint")
 
     def _roll_back(self) -> None:
@@ -327,8 +325,9 @@ class Engine:
         read_only: bool = True,
         storage_version: str | None = None,
         key: str | None = None,
+        row_group_size: int | None = None,
     ) -> None:
-        """Attach a database under a name. `storage_version` fixes the file format of a new one, `key` encrypts it."""
+        """Attach a database under a name, a new one in a file format, with row groups of a size; `key` encrypts it."""
         options = ["READ_ONLY"] if read_only else []
         if kind != "duckdb":
             options.append(f"TYPE {kind}")
@@ -336,6 +335,8 @@ class Engine:
             options.append(f"STORAGE_VERSION '{storage_version}'")
         if key is not None:
             options.append(f"ENCRYPTION_KEY {_literal(key)}")
+        if row_group_size is not None:
+            options.append(f"ROW_GROUP_SIZE {row_group_size}")
         clause = f" ({', '.join(options)})" if options else ""
         statement = f"attach {_literal(str(path))} as {quoted(alias)}{clause}"
         if key is not None:
