@@ -14,8 +14,7 @@ import numpy as np
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
 from sqlseg.segments.model import ClusterModel
-
-_USERS_AT_ONCE = 65_536
+from sqlseg.segments.parts import by_parts
 
 
 @dataclass(frozen=True)
@@ -122,23 +121,24 @@ def strongest(
     features, _ = _groups(inputs)
     raw = {column: block.values[:, i] for block in blocks for i, column in enumerate(block.columns)}
     count = min(count, len(features))
-    parts: list[tuple[IntArray, ...]] = []
-    strengths: list[FloatArray] = []
-    for start in range(0, user_count(blocks) if features else 0, _USERS_AT_ONCE):
-        rows = slice(start, start + _USERS_AT_ONCE)
+
+    def reasons(rows: slice) -> tuple[tuple[IntArray, ...], FloatArray]:
         found = split([block.take(rows) for block in blocks], assignment.labels[rows], assignment.runner_up[rows])
         order = np.argsort(-found, axis=1, kind="stable")[:, :count]
         strength = np.take_along_axis(found, order, axis=1)
         user, rank = np.nonzero(strength > 0)
-        parts.append((user + start, rank + 1, order[user, rank]))
-        strengths.append(strength[user, rank])
-    user, rank, feature = (np.concatenate([np.empty(0, np.int64), *(part[i] for part in parts)]) for i in range(3))
+        return (user + rows.start, rank + 1, order[user, rank]), strength[user, rank]
+
+    parts = by_parts(user_count(blocks) if features else 0, reasons)
+    user, rank, feature = (np.concatenate([np.empty(0, np.int64), *(told[i] for told, _ in parts)]) for i in range(3))
     value = np.full(user.size, np.nan)
     for number, name in enumerate(features):
         if name in raw:
             mine = feature == number
             value[mine] = raw[name][user[mine]]
-    return UserReasons(features, user, rank, feature, value, np.concatenate([np.empty(0), *strengths]))
+    return UserReasons(
+        features, user, rank, feature, value, np.concatenate([np.empty(0), *(strength for _, strength in parts)])
+    )
 
 
 def summed_by_feature(parts: FloatArray, inputs: Sequence[str]) -> tuple[tuple[str, ...], FloatArray]:

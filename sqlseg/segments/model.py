@@ -16,6 +16,7 @@ from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Criterion, Trial, choose
 from sqlseg.segments.clustering import Algorithm, Clustering, one_thread
 from sqlseg.segments.content import ContentProjection
 from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
+from sqlseg.segments.parts import by_parts
 from sqlseg.segments.pinning import Pins, held, pinned_segments
 from sqlseg.segments.preprocessing import REPEATED_ABOVE, FeatureScaling, Preprocessing, fit_preprocessing
 from sqlseg.segments.refit import far_distance
@@ -25,7 +26,6 @@ from sqlseg.settings import DriftLimits
 
 FIT_USERS = 200_000
 _FORMAT = 1
-_USERS_AT_ONCE = 65_536
 _AS_GOOD_AS = 1.01
 
 
@@ -97,17 +97,17 @@ class ClusterModel:
 
         `pinned` has the segment that a user is pinned to, -1 for those who are free.
         """
-        users, shape = user_count(blocks), self.shape
+        shape = self.shape
         refits = self.refits if with_probability else None
-        parts = []
-        for start in range(0, users, _USERS_AT_ONCE):
-            rows = slice(start, start + _USERS_AT_ONCE)
-            some = [block.take(rows) for block in blocks]
-            X = self.preprocessing.transform(some)
-            placed = shape.place(X)
+
+        def placed(rows: slice) -> Assignment:
+            X = self.preprocessing.transform([block.take(rows) for block in blocks])
+            found = shape.place(X)
             if refits is not None:
-                placed = replace(placed, probability=refits.probability(X, placed.labels))
-            parts.append(placed if pinned is None else held(placed, X, shape.centers, pinned[rows]))
+                found = replace(found, probability=refits.probability(X, found.labels))
+            return found if pinned is None else held(found, X, shape.centers, pinned[rows])
+
+        parts = by_parts(user_count(blocks), placed)
         return concatenated(parts or [shape.place(np.empty((0, len(self.preprocessing.inputs))))])
 
     def drift(self, blocks: Sequence[Block], limits: DriftLimits | None = None) -> tuple[Drift, ...]:

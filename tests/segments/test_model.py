@@ -3,6 +3,7 @@ import pytest
 
 from sqlseg.errors import SqlsegError
 from sqlseg.segments import model as model_module
+from sqlseg.segments import parts
 from sqlseg.segments.blocks import embedding_block, feature_block
 from sqlseg.segments.model import ClusterModel, FitSettings, fit_cluster_model
 
@@ -54,7 +55,7 @@ def test_the_same_users_and_seed_give_the_same_model(fitted):
 
 def test_users_are_placed_alike_alone_and_together(fitted, monkeypatch):
     blocks = shop()[0]
-    monkeypatch.setattr(model_module, "_USERS_AT_ONCE", 300)
+    monkeypatch.setattr(parts, "USERS_AT_ONCE", 300)
     found = fitted.model.score(blocks)
     assert np.array_equal(found.labels, fitted.assignment.labels)
     assert found.distance == pytest.approx(fitted.assignment.distance)
