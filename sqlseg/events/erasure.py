@@ -61,8 +61,8 @@ def mark_erased(engine: Engine, erased: Erased) -> None:
 
     A keyed digest tells equal rows from others, so that a refresh that reads a part of the source counts each once.
     """
-    found = erased.among(engine, "select distinct user_id from staged_events")
-    if found.num_rows:
+    found = erased.among(engine, "select distinct user_id from staged_events") if erased.hashes else None
+    if found is not None and found.num_rows:
         with engine.registered("erased_ids", found):
             engine.execute(
                 "update staged_events set reason = $reason, "

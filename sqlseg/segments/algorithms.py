@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
+import pyarrow as pa
+
 from sqlseg.errors import SqlsegError
 from sqlseg.segments.assignment import assign
 from sqlseg.segments.blocks import FloatArray, IntArray
@@ -64,7 +66,13 @@ def import_ahead(*, scikit_learn: bool) -> None:
     k-means does without scikit-learn, which takes a second; the other algorithms and everything learned need it.
     """
     libraries = ("scipy.special", "scipy.optimize", *(("sklearn.cluster",) if scikit_learn else ()))
-    threading.Thread(target=lambda: [import_module(name) for name in libraries], name="imports", daemon=True).start()
+
+    def begin() -> None:
+        pa.array([])  # looks for pandas, which takes half a second where it is installed
+        for name in libraries:
+            import_module(name)
+
+    threading.Thread(target=begin, name="imports", daemon=True).start()
 
 
 def bridge_agreement(name: str, X: FloatArray, found: Clustering, seed: int) -> float | None:

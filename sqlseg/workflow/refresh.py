@@ -195,6 +195,8 @@ def _carry_out(
 ) -> Outcome:
     settings = project.settings.project
     last, models = last_refresh(engine), models_in_use(engine)
+    if last is None:
+        import_ahead(scikit_learn=_needs_scikit_learn(project))
     with stopwatch.step("events", "Reading the sources"):
         attributes = remember_attributes(engine) if last else None
         reading, source_fingerprint = _read(engine, project, run_id, started_at, last, full=options.full)
@@ -250,7 +252,8 @@ def _carry_out(
         users = int(engine.value("select count(*) from sqlseg.population"))
         _complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
-    import_ahead(scikit_learn=_needs_scikit_learn(project))
+    if last is not None:
+        import_ahead(scikit_learn=_needs_scikit_learn(project))
     threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
     work = Work(
         engine,
