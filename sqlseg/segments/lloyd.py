@@ -17,7 +17,8 @@ _ROUNDS = 300
 _STANDS_STILL = 1e-4
 _CONDENSING_ROUNDS = 5
 _ROWS_AT_ONCE = 16_384
-_FAR_OUT = 1e4
+_SAMPLE = 64
+_APART_BY = 1e3
 
 Figures = NDArray[np.floating]
 
@@ -36,10 +37,10 @@ class Points:
         mean = X.mean(axis=0)
         centered = X - mean
         squares = np.einsum("ij,ij->i", centered, centered)
-        usual = float(squares.mean())
-        if not np.isfinite(usual) or float(squares.max()) > _FAR_OUT * usual or not 1e-30 < usual < 1e30:
-            return cls(centered, squares, mean)
-        return cls(centered.astype(np.float32), squares.astype(np.float32), mean)
+        farthest = float(squares.max())
+        if 1e-30 < farthest < 1e30 and _APART_BY * np.finfo(np.float32).eps * farthest < _usual_square(centered):
+            return cls(centered.astype(np.float32), squares.astype(np.float32), mean)
+        return cls(centered, squares, mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,15 @@ def means_of(X: FloatArray, labels: IntArray, count: int) -> FloatArray:
         sums += _indicator(labels[rows], count, X.dtype) @ X[rows]
     sizes = np.bincount(labels, minlength=count)
     return sums[sizes > 0] / sizes[sizes > 0, None]
+
+
+def _usual_square(X: FloatArray) -> float:
+    """Return the squared distance that users usually have to the nearest one who is different, in a small sample."""
+    some = X[:: -(-len(X) // _SAMPLE)]
+    apart = np.square(some[:, None] - some).sum(axis=2)
+    apart[apart == 0] = np.inf
+    nearest = apart.min(axis=1)
+    return float(np.median(nearest[np.isfinite(nearest)])) if np.isfinite(nearest).any() else 0.0
 
 
 def _nearest(points: Points, centers: Figures) -> tuple[IntArray, Figures]:

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+
+from sqlseg.segments.lloyd import Points, drawn_apart, means_of, merged, moved
+from sqlseg.segments.partitions import kmeans
+
+
+def cloud(users=2_000, inputs=12, seed=0):
+    """A continuum with some structure: hard to divide, with many local optima."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(users, inputs)) * np.linspace(0.5, 2.0, inputs) + random.integers(0, 3, (users, 1))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_from_the_same_beginning_it_ends_where_scikit_learn_does(seed):
+    X = cloud(seed=seed)
+    begin = X[np.random.default_rng(seed).choice(len(X), 6, replace=False)]
+    expected = KMeans(6, init=begin, n_init=1, max_iter=300, tol=0.0, algorithm="lloyd").fit(X)
+    points = Points.of(X)
+    found = moved(points, begin - points.mean)
+    assert points.figures.dtype == np.float32
+    # Rounds end where centroids stand nearly still.
+    assert np.mean(found.labels == expected.labels_) > 0.97
+    assert found.inertia == pytest.approx(expected.inertia_, rel=2e-3)
+    assert np.allclose(means_of(X, expected.labels_, 6), expected.cluster_centers_)
+
+
+def test_beginnings_are_as_good_as_scikit_learns():
+    for seed in range(3):
+        X = cloud(seed=seed)
+        best = KMeans(8, n_init=10, random_state=seed).fit(X).inertia_
+        assert kmeans(X, 8, seed=seed).inertia <= 1.01 * best, seed
+
+
+def test_users_far_out_do_not_blur_the_others():
+    X = np.repeat([[0.0, 0.0], [1e-3, 0.0], [1e6, 1e6]], [500, 500, 3], axis=0)
+    points = Points.of(X)
+    assert points.figures.dtype == np.float64
+    assert Points.of(np.repeat([[0.0, 1.0], [3.0, 2.0]], 9, axis=0)).figures.dtype == np.float32
+    assert np.bincount(kmeans(X, 3, seed=0).labels).tolist() == [500, 500, 3]
+
+
+def test_a_centroid_that_is_nearest_to_nobody_goes_to_the_user_farthest_out():
+    X = np.array([[0.0], [0.1], [0.2], [9.0], [9.1], [50.0]])
+    points = Points.of(X)
+    begin = np.array([[0.1], [9.05], [900.0]]) - points.mean
+    found = moved(points, begin)
+    assert sorted(np.bincount(found.labels).tolist()) == [1, 2, 3]
+
+
+def test_users_are_drawn_once_and_no_more_than_there_are_different_ones():
+    X = np.repeat(np.arange(5.0), 20)[:, None]
+    points = Points.of(X)
+    for seed in range(20):
+        rows = drawn_apart(points, 12, np.random.RandomState(seed), trials=3)
+        assert sorted(X[rows, 0]) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_merged_centroids_have_one_in_each_group():
+    random = np.random.default_rng(3)
+    truth = np.arange(900) % 9
+    X = random.normal(size=(900, 20)) + random.normal(size=(9, 20))[truth] * 4
+    points = Points.of(X)
+    centers = merged(points, 27, 9, np.random.RandomState(0)) + points.mean
+    own = np.array([X[truth == group].mean(axis=0) for group in range(9)])
+    assert len(set(np.linalg.norm(own[:, None] - centers, axis=2).argmin(axis=1))) == 9
