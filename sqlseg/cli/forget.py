@@ -84,6 +84,10 @@ def _print(receipt: Receipt) -> None:
     console.print(
         "Yours to erase: the sources, backups, and whatever was exported from the published file.", soft_wrap=True
     )
+    if receipt.older:
+        kept = ", ".join(map(str, receipt.older))
+        told = f"Warehouses of before a rebuild still hold them; delete these files: {kept}."
+        console.print(told, markup=False, soft_wrap=True)
     if receipt.own_tables:
         shown = ", ".join(receipt.own_tables[:5]) + ", ..." * (len(receipt.own_tables) > 5)
         told = f"The warehouse file also holds tables of the shop's own, which sqlseg does not touch: {shown}."

@@ -4,6 +4,8 @@ import contextlib
 import hmac
 import os
 import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlseg.errors import SqlsegError
@@ -39,6 +41,62 @@ def key_file(settings: Settings) -> Path:
     return settings.warehouse.path.with_name(f"{settings.warehouse.path.name}.erased.key")
 
 
+def unfinished_file(settings: Settings) -> Path:
+    """Return the file that stands beside the list while an erasure is under way, and after one that was broken off."""
+    return settings.warehouse.path.with_name(f"{settings.warehouse.path.name}.erasing")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An erasure that was begun: of how many users, and since when (UTC)."""
+
+    users: int
+    since: datetime
+
+    def __str__(self) -> str:
+        """Say what it means."""
+        return (
+            f"The erasure of {self.users:,} users, begun {self.since:%Y-%m-%d %H:%M:%S} UTC, was not finished: "
+            "rows or bytes of theirs may still be there."
+        )
+
+
+FINISH = "Run `sqlseg forget` again with the same users: it goes on where it was broken off."
+"""What to do about one."""
+
+
+def unfinished_erasure(settings: Settings) -> Unfinished | None:
+    """Return the erasure that was begun and not finished, if there is one. Raises ErasureListNotWritable."""
+    path = unfinished_file(settings)
+    try:
+        hashes = _hashes(path)
+        return Unfinished(len(hashes), datetime.fromtimestamp(int(path.stat().st_mtime), UTC).replace(tzinfo=None))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ErasureListNotWritable(path, error) from error
+
+
+def finish_erasure(settings: Settings, erased: Erased, users: list[str]) -> None:
+    """Put on record that nothing is left of some users. Raises ErasureListNotWritable."""
+    path = unfinished_file(settings)
+    try:
+        rest = _hashes(path) - {erased.hash(user) for user in users}
+        if rest:
+            write_private(path, "\n".join(sorted(rest)) + "\n")
+        else:
+            path.unlink()
+    except OSError as error:
+        raise ErasureListNotWritable(path, error) from error
+
+
+def _hashes(path: Path) -> set[str]:
+    try:
+        return set(path.read_text(encoding="ascii").split())
+    except ValueError as error:
+        raise OSError(0, "it is damaged") from error
+
+
 def erased_users(settings: Settings) -> Erased:
     """Return who was forgotten in a project; nobody where nobody was. Raises NoErasureKey."""
     path = list_file(settings)
@@ -62,6 +120,7 @@ def erased_users(settings: Settings) -> Erased:
 def remember_erased(settings: Settings, users: list[str]) -> Erased:
     """Add users to the list, on disk before this returns; the key is made where there is none yet.
 
+    Until `finish_erasure` is called, a file beside the list says that their erasure is under way.
     Raises NoErasureKey or ErasureListNotWritable.
     """
     known = erased_users(settings)
@@ -71,6 +130,9 @@ def remember_erased(settings: Settings, users: list[str]) -> Erased:
         if known is NOBODY:
             known = Erased(_key(settings) or _new_key(settings), frozenset())
         listed = known.with_users(users)
+        begun = unfinished_file(settings)
+        hashes = {listed.hash(user) for user in users} | (_hashes(begun) if begun.is_file() else set())
+        write_private(begun, "\n".join(sorted(hashes)) + "\n")
         write_private(path, "\n".join([_head(known.key), *sorted(listed.hashes)]) + "\n")
     except OSError as error:
         raise ErasureListNotWritable(path, error) from error

@@ -15,6 +15,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.publish.content_hash import file_content
 from sqlseg.resources import resource_root
 from sqlseg.settings import FILE_NAME
+from sqlseg.workflow.erasure_list import FINISH, unfinished_erasure
 from sqlseg.workflow.holding import WarehouseHeld
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.project import Project, open_project
@@ -63,7 +64,15 @@ def examine(directory: Path, clock: Clock) -> list[Finding]:
     except SqlsegError as error:
         return [*findings, Finding("project", error.message, fine=False, advice=error.hint)]
     findings.append(Finding("project", f"{project.settings.project.name} in {project.directory}", fine=True))
-    return [*findings, _warehouse(project, clock), _published(project)]
+    return [*findings, _warehouse(project, clock), _published(project), *_erasure(project)]
+
+
+def _erasure(project: Project) -> list[Finding]:
+    try:
+        unfinished = unfinished_erasure(project.settings)
+    except SqlsegError as error:
+        return [Finding("erasure", error.message, fine=False, advice=error.hint)]
+    return [Finding("erasure", str(unfinished), fine=False, advice=FINISH)] if unfinished else []
 
 
 def _version(name: str) -> str | None:

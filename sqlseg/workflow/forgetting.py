@@ -1,5 +1,6 @@
 """Forgets users: takes them out of every table, rewrites the files, and keeps them from coming back."""
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from sqlseg.engine.rewriting import rewrite_database
 from sqlseg.errors import SqlsegError
 from sqlseg.events.erasure import REASON
 from sqlseg.resources import sql_text
-from sqlseg.workflow.erasure_list import list_file, remember_erased
+from sqlseg.workflow.erasure_list import finish_erasure, list_file, remember_erased
 from sqlseg.workflow.holding import Patience, patiently, take_lock
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.project import Project, open_project
@@ -40,7 +41,8 @@ class Receipt:
     """What was erased. `tables` has the rows removed by table; `models` what was fitted with users of that time.
 
     `unknown` are the ids that nothing was found of; they are on the list all the same. `own_tables` are the shop's, in
-    the same file. `rewritten` are the files that were replaced.
+    the same file. `rewritten` are the files that were replaced, `older` what `sqlseg refresh --rebuild` kept of earlier
+    warehouses, in which they still are.
     """
 
     erasure_id: str
@@ -53,6 +55,7 @@ class Receipt:
     own_tables: tuple[str, ...]
     rewritten: tuple[Path, ...]
     list_file: Path
+    older: tuple[Path, ...] = ()
 
 
 def forget(
@@ -62,6 +65,7 @@ def forget(
 
     Their keyed hashes go on the list first, so that no refresh takes them in; then their rows go, with a receipt, in
     one transaction; then the published file and the warehouse are replaced by copies in which the bytes are gone.
+    A file beside the list says from the first to the last that this is under way.
     Raises NobodyToForget, NoErasureKey, ErasureListNotWritable, and what opening, publishing and rewriting raise.
     """
     project = open_project(directory)
@@ -70,14 +74,17 @@ def forget(
     if not named:
         raise NobodyToForget
     settings = project.settings
-    remember_erased(settings, named)
+    erased = remember_erased(settings, named)
     now = clock.now()
     if not settings.warehouse.path.is_file():
+        finish_erasure(settings, erased, named)
         return Receipt(_erasure_id(now), now, len(named), 0, {}, (), tuple(named), (), (), list_file(settings))
     # Also between the steps nobody else gets at the warehouse.
     lock = patiently(patience, lambda: take_lock(settings, COMMAND))
     try:
-        return _forget(project, named, now, narrator, patience, lock)
+        receipt = _forget(project, named, now, narrator, patience, lock)
+        finish_erasure(settings, erased, named)
+        return receipt
     finally:
         lock.release()
 
@@ -103,7 +110,8 @@ def _forget(
             fresh_key=key,
         )
     rewritten.append(warehouse.path)
-    return Receipt(**{**vars(receipt), "rewritten": tuple(rewritten)})
+    older = tuple(sorted(warehouse.path.parent.glob(f"{glob.escape(warehouse.path.name)}.before-*")))
+    return Receipt(**{**vars(receipt), "rewritten": tuple(rewritten), "older": older})
 
 
 def _erasure_id(now: datetime) -> str:

@@ -282,16 +282,35 @@ def test_tables_of_the_shop_are_left_to_the_shop(shop):
     assert "main.orders" in shop.sqlseg("forget", GONE).out
 
 
-@pytest.mark.parametrize("step", ["_erased", "publish_snapshot", "rewrite_database"])
+@pytest.mark.parametrize("step", ["_erased", "publish_whole", "rewrite_database"])
 def test_broken_off_anywhere_it_is_finished_by_doing_it_again(shop, step):
     with patch.object(forgetting, step, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         forgetting.forget(shop.directory, [GONE], *_clock_and_narrator(shop))
     with duckdb.connect(str(shop.published_file), read_only=True) as connection:
         assert connection.execute("select count(*) from segments.membership").fetchone()[0] > 0
+    assert "The erasure of 1 users" in unfinished(shop)["found"]
+    assert "`sqlseg forget` again" in unfinished(shop)["advice"]
     forget(shop, GONE)
+    assert unfinished(shop) is None
     assert places(shop, GONE) == set()
     shop.refresh()
     assert (places(shop, GONE), rows_of(shop, GONE)) == (set(), {})
+
+
+def unfinished(shop):
+    findings = json.loads(shop.sqlseg("doctor", "--json").out)
+    return next((one for one in findings if one["what"] == "erasure"), None)
+
+
+def test_an_unfinished_erasure_is_finished_by_the_same_users_only(shop):
+    with patch.object(forgetting, "_erased", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        forgetting.forget(shop.directory, [GONE, "another"], *_clock_and_narrator(shop))
+    shop.refresh()
+    assert any("The erasure of 2 users" in note and "`sqlseg forget` again" in note for note in shop.notes)
+    forget(shop, GONE)
+    assert "The erasure of 1 users" in unfinished(shop)["found"]
+    forget(shop, "another")
+    assert unfinished(shop) is None
 
 
 def test_a_rewriting_that_is_broken_off_leaves_the_old_file_whole(shop):
