@@ -44,6 +44,14 @@ GpuOption = Annotated[bool, typer.Option("--require-gpu", help="Fail where the e
 AnywayOption = Annotated[
     bool, typer.Option("--publish-anyway", help="Keep and publish a result that fails its checks.")
 ]
+RebuildOption = Annotated[
+    bool,
+    typer.Option(
+        "--rebuild",
+        help="First make the warehouse anew, where it is damaged or lost: its history from the published file, all "
+        "else from the sources. The old file is kept beside it.",
+    ),
+]
 WatchOption = Annotated[
     float | None,
     typer.Option(
@@ -99,18 +107,20 @@ def refresh(
     require_gpu: GpuOption = False,
     watch: WatchOption = None,
     publish_anyway: AnywayOption = False,
+    rebuild: RebuildOption = False,
     wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Bring features, embeddings and segments up to date, and publish them."""
     if watch is not None:
-        if as_of is not None or full or refit not in (None, "never"):
-            raise typer.BadParameter("goes with none of --as-of, --full and --refit: it takes what is new as it comes.")
+        if as_of is not None or full or rebuild or refit not in (None, "never"):
+            told = "goes with none of --as-of, --full, --rebuild and --refit: it takes what is new as it comes."
+            raise typer.BadParameter(told)
         _watch(
             project, Options(None, "never", segmentation, False, require_gpu, publish_anyway, wait), watch, json=json
         )
         return
-    options = Options(as_of, refit, segmentation, full, require_gpu, publish_anyway, wait)
+    options = Options(as_of, refit, segmentation, full, require_gpu, publish_anyway, wait, rebuild)
     outcome = workflow.refresh(project, options, system_clock(), Terminal())
     if json:
         print_json(_summary(outcome))

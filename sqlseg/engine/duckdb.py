@@ -38,6 +38,7 @@ class Engine:
         self._database = database
         self._functions: dict[str, VectorFunction] = {}
         self._function_failure: BaseException | None = None
+        self._attached: dict[str, Path] = {}
         self._at_close: list[Callable[[], None]] = []
         self.path = path
 
@@ -155,7 +156,7 @@ class Engine:
         if isinstance(error, RuntimeError):
             # DuckDB's word for a Ctrl-C that breaks off a statement; any other is no failure of the database.
             return KeyboardInterrupt() if str(error) == "Query interrupted" else error
-        return explained(error, self.path)
+        return explained(error, self.path, self._attached.values())
 
     def execute(self, sql: str, parameters: Parameters = None) -> None:
         """Run one statement, or several separated by `;`, and drop what they return."""
@@ -243,8 +244,8 @@ class Engine:
         self.execute("begin transaction")
         try:
             yield
-        except BaseException:
-            self._roll_back()
+        except BaseException as error:
+            self._roll_back(error)
             raise
         if not checkpoint:
             self.execute("set wal_autocheckpoint = '1TB'")
@@ -258,14 +259,15 @@ class Engine:
         """Take over what stands in the log; others may read meanwhile."""
         self.execute("checkpoint")
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, failure: BaseException) -> None:
         try:
             self._connection.rollback()
         except duckdb.TransactionException:
             # The database has already rolled back by itself, as it does after a fatal error.
             return
         except duckdb.Error as error:
-            raise explained(error, self.path) from error
+            # What failed first says more than that the database is of no use since.
+            failure.add_note(f"It could not be rolled back either: {error}")
 
     @contextmanager
     def beside(self) -> Iterator[Self]:
@@ -352,10 +354,13 @@ class Engine:
             self._connection.execute(statement)
         except duckdb.Error as error:
             raise explained(error, Path(path)) from error
+        if kind == "duckdb":
+            self._attached[alias] = Path(path)
 
     def detach(self, alias: str) -> None:
         """Detach a database, which writes what is pending into its file."""
         self.execute(f"detach {quoted(alias)}")
+        self._attached.pop(alias, None)
 
     def columns(self, schema: str, table: str) -> dict[str, str]:
         """Return the columns of a table or view of this database and their types; empty where there is none."""

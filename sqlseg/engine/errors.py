@@ -1,6 +1,7 @@
 """What can go wrong in a database, in words for the reader."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from sqlseg.errors import SqlsegError
@@ -52,7 +53,19 @@ class DatabaseDamaged(SqlsegError):
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(
             f"{path} cannot be read as a DuckDB database: {detail}",
-            hint="Restore it from a backup, or move it away and refresh: it is rebuilt from the sources.",
+            hint="A damaged warehouse is made anew by `sqlseg refresh --rebuild`, with the history of the published "
+            "file; a damaged published file by `sqlseg refresh`. A source has to be restored from a backup.",
+        )
+
+
+class DatabaseBroke(SqlsegError):
+    """The database broke down in the middle of a statement, as it does over a damaged file or a bug of its own."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(
+            f"The database broke down while it worked on {path}: {detail}",
+            hint="Run the command again. Where it ends like this each time, the file is damaged: a warehouse is made "
+            "anew by `sqlseg refresh --rebuild`, with the history of the published file.",
         )
 
 
@@ -113,11 +126,17 @@ _DAMAGED = (
     "Failed to load metadata",
     "read a database file with version number",
     "read a database file with storage version",
+    "Failure while replaying WAL",
+    "Could not read enough bytes",
+    "Serialization Error",
 )
+_BROKE = ("INTERNAL Error", "FATAL Error", "database has been invalidated")
 
 
-def explained(error: Exception, path: Path | None = None) -> SqlsegError:
+def explained(error: Exception, path: Path | None = None, attached: Iterable[Path] = ()) -> SqlsegError:
     """Return the error of this family that says what a database error means.
+
+    `path` is the database that was worked on, `attached` are others that the statement may have read.
 
     >>> type(explained(Exception("IO Error: Could not write file: No space left on device"))).__name__
     'DiskFull'
@@ -137,7 +156,9 @@ def explained(error: Exception, path: Path | None = None) -> SqlsegError:
     if "Cannot open encrypted database" in text:
         return DatabaseEncrypted(str(path) if path else "A database file")
     if any(mark in text for mark in _DAMAGED):
-        return DatabaseDamaged(str(path) if path else "A database file", first_line)
+        return DatabaseDamaged(_named(path, attached), first_line)
+    if any(mark in text for mark in _BROKE):
+        return DatabaseBroke(_named(path, attached), first_line)
     if missing := _MISSING.search(text):
         return MissingExtension(missing[1].removesuffix("_scanner"))
     if text.startswith("Out of Memory Error"):
@@ -163,3 +184,11 @@ def one_line_up(message: str) -> str:
     'LINE 2: select x'
     """
     return _LINE.sub(lambda found: f"LINE {int(found.group(1)) - 1}:", message)
+
+
+def _named(path: Path | None, attached: Iterable[Path]) -> str:
+    """Return which file is meant; of several, the message of the database does not say which."""
+    files = list(dict.fromkeys(str(one) for one in (path, *attached) if one is not None))
+    if len(files) > 1:
+        return f"One of {', '.join(files)}"
+    return files[0] if files else "A database file"

@@ -21,6 +21,8 @@ class Options:
     publish_anyway: bool = False
     wait: float = 0.0
     """Seconds, for another process that holds the project."""
+    rebuild: bool = False
+    """Whether to begin with a new warehouse, with the history of the published file."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
 from sqlseg.workflow.computing import compute, count_embedded
 from sqlseg.workflow.confinement import check_shop_sql
-from sqlseg.workflow.erasure_list import erased_users
+from sqlseg.workflow.erasure_list import FINISH, erased_users, unfinished_erasure
 from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.images import files_fingerprint
 from sqlseg.workflow.locking import check_lock
@@ -33,6 +33,7 @@ from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.published import check_privacy
 from sqlseg.workflow.publishing import publish
+from sqlseg.workflow.rebuilding import rebuild_warehouse
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.state import (
     LastRefresh,
@@ -124,11 +125,18 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
     check_shop_sql(project.settings)
     if options.segmentation is not None and options.segmentation not in project.settings.segmentations:
         raise UnknownSegmentation(options.segmentation, list(project.settings.segmentations))
+    if unfinished := unfinished_erasure(project.settings):
+        narrator.note(f"{unfinished} {FINISH}")
+    patience = Patience(options.wait, clock, narrator)
+    if options.rebuild:
+        with narrator.step("Taking the history over from the published file"):
+            kept = rebuild_warehouse(project.settings, clock.now(), patience)
+        if kept is not None:
+            narrator.note(f"The warehouse of before is kept as {kept}.")
     if dry and not project.settings.warehouse.path.is_file():
         engine = open_without_warehouse(project)
     else:
         command = "sqlseg plan" if dry else "sqlseg refresh"
-        patience = Patience(options.wait, clock, narrator)
         engine = open_warehouse(project, command, patience, prepared=not dry, sources=True)
     with engine:
         try:
@@ -212,12 +220,15 @@ def _carry_out(
         )
     asked = None if options.as_of is None else parse_as_of(options.as_of, settings.timezone)
     known_through = min(started_at, project.settings.events.exported_at or started_at)
-    as_of = resolve_as_of(asked, staged.newest, settings.timezone, last.as_of if last else None, known_through)
+    # Also a warehouse that was rebuilt, which has no last refresh, goes on from the moment that its history ends at.
+    known = "select max(as_of), max(data_through) from segments.run where status = 'done'"
+    last_as_of, last_through = (last.as_of, last.data_through) if last else engine.rows(known)[0]
+    as_of = resolve_as_of(asked, staged.newest, settings.timezone, last_as_of, known_through)
     data_through = engine.value("select max(event_time) from sqlseg.events where event_time < $as_of", {"as_of": as_of})
     if data_through is None:
         raise NoEventsBefore(as_of, staged.newest)
-    if last is not None:  # stays begin and end at these moments, also where the newest events were taken back
-        data_through = max(data_through, last.data_through)
+    if last_through is not None:  # stays begin and end at these moments, also where the newest events were taken back
+        data_through = max(data_through, last_through)
 
     def plan_for(drifted: Mapping[str, tuple[str, ...]]) -> Plan:
         return make_plan(

@@ -1,7 +1,11 @@
 """Opens the working database of a project."""
 
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
 from sqlseg.engine.duckdb import Engine
-from sqlseg.engine.errors import DatabaseLocked, PathNotWritable
+from sqlseg.engine.errors import DatabaseDamaged, DatabaseLocked, PathNotWritable
 from sqlseg.engine.filelock import FileLock
 from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
 from sqlseg.workflow.confinement import confine_to_project
@@ -49,6 +53,7 @@ def _open_alone(project: Project, command: str, lock: FileLock | None) -> Engine
     settings = project.settings.warehouse
     taken = None if lock else take_lock(project.settings, command)
     try:
+        _check_not_emptied(settings.path, settings.published)
         key = warehouse_key(project.settings)
         engine = Engine.open(settings.path, threads=settings.threads, memory_limit=settings.memory_limit, key=key)
     except BaseException as error:
@@ -60,7 +65,24 @@ def _open_alone(project: Project, command: str, lock: FileLock | None) -> Engine
         raise
     if taken:
         engine.after_close(taken.release)
+    _remove_leftovers(settings.path)
     return engine
+
+
+def _check_not_emptied(path: Path, published: Path) -> None:
+    """Raise DatabaseDamaged where nothing is left of a warehouse that has published: it would pass for a new one."""
+    if published.is_file() and path.is_file() and path.stat().st_size == 0:
+        raise DatabaseDamaged(str(path), "it is empty")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Take away what a killed process has left beside a warehouse that this one has open now."""
+    for name in (f".{path.name}.rewriting", f".{path.name}.rebuilding"):
+        for leftover in (path.with_name(name), path.with_name(f"{name}.wal")):
+            with suppress(OSError):  # in nobody's way, and whoever writes there next says what is wrong
+                leftover.unlink(missing_ok=True)
+    # What did not fit into its memory.
+    shutil.rmtree(path.with_name(f"{path.name}.tmp"), ignore_errors=True)
 
 
 def attach_project_sources(engine: Engine, project: Project) -> None:
