@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from refresh_process import Shop, Stage, content, left_behind
+from refresh_process import Shop, Stage, left_behind
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.publish import content_hash
@@ -99,7 +100,21 @@ class _Life:
         Stopwatch.step = telling  # type: ignore[method-assign, assignment]
 
 
-def _live(arguments: Sequence[str], log: Path, trace: Path | None, end: Moment | None) -> None:
+@contextmanager
+def uncompressed() -> Iterator[None]:
+    """Store every table uncompressed, so that ids stand in the files as they are."""
+    opened = Engine.open
+
+    def opening(*arguments: Any, **options: Any) -> Engine:
+        engine = opened(*arguments, **options)
+        engine.execute("set force_compression = 'uncompressed'")
+        return engine
+
+    with patch.object(Engine, "open", opening):
+        yield
+
+
+def _live(arguments: Sequence[str], log: Path, trace: Path | None, end: Moment | None, plain: bool) -> None:
     """Run sqlseg in this process, which is a new one."""
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
@@ -111,7 +126,8 @@ def _live(arguments: Sequence[str], log: Path, trace: Path | None, end: Moment |
     sys.argv = ["sqlseg", *arguments]
     code: Any = 0
     try:
-        main()
+        with uncompressed() if plain else nullcontext():
+            main()
     except SystemExit as stop:
         code = stop.code or 0
     if trace is not None:
@@ -119,20 +135,22 @@ def _live(arguments: Sequence[str], log: Path, trace: Path | None, end: Moment |
     os._exit(int(code))
 
 
-def run_to_end(shop: Shop, arguments: Sequence[str], scratch: Path) -> list[tuple[str, float]]:
+def run_to_end(shop: Shop, arguments: Sequence[str], scratch: Path, *, plain: bool = False) -> list[tuple[str, float]]:
     """Run a command undisturbed; return what it does, with the moments of it in seconds."""
     trace, log = scratch / "trace.json", scratch / "log.txt"
-    process = _FORKS.Process(target=_live, args=([*arguments, "--project", str(shop.directory)], log, trace, None))
+    command = [*arguments, "--project", str(shop.directory)]
+    process = _FORKS.Process(target=_live, args=(command, log, trace, None, plain))
     process.start()
     process.join(300)
     assert process.exitcode == 0, log.read_text("utf-8")
     return [(what, at) for what, at in json.loads(trace.read_text("utf-8"))]
 
 
-def kill_at(shop: Shop, arguments: Sequence[str], moment: Moment, scratch: Path) -> None:
+def kill_at(shop: Shop, arguments: Sequence[str], moment: Moment, scratch: Path, *, plain: bool = False) -> None:
     """Run a command and kill it at a moment; where it is done by then, it has ended by itself."""
     log = scratch / "log.txt"
-    process = _FORKS.Process(target=_live, args=([*arguments, "--project", str(shop.directory)], log, None, moment))
+    command = [*arguments, "--project", str(shop.directory)]
+    process = _FORKS.Process(target=_live, args=(command, log, None, moment, plain))
     process.start()
     process.join(300)
     assert process.exitcode in (0, -signal.SIGKILL), log.read_text("utf-8")
@@ -194,6 +212,3 @@ def kill_and_check(stage: Stage, moment: Moment, place: Path) -> None:
     sys.stdout.write(f"killed {moment}\n")  # shown where the test fails; its own id repeats it
     kill_at(shop, ["refresh"], moment, place)
     check_killed_refresh(stage, shop)
-
-
-__all__ = ["Moment", "assert_whole", "content", "kill_and_check", "kill_at", "moments", "run_to_end"]

@@ -136,9 +136,9 @@ def test_doctor_does_not_judge_what_another_duckdb_hashed(shop):
     "damage",
     [
         "update segments.membership set confidence = 0.5 where segmentation = 'groups'",
-        "drop table segments.rule",
-        "create table segments.more as select 1 as x",
-        "update segments.run set content_hash = null",
+        pytest.param("drop table segments.rule", marks=pytest.mark.slow),
+        pytest.param("create table segments.more as select 1 as x", marks=pytest.mark.slow),
+        pytest.param("update segments.run set content_hash = null", marks=pytest.mark.slow),
     ],
 )
 def test_a_refresh_without_news_replaces_a_file_that_is_not_whole(shop, damage):
@@ -166,7 +166,7 @@ def test_a_file_that_lies_as_it_was_left_is_not_read_again(shop):
     ("module", "command"),
     [
         (renaming, ("segments", "rename", "tier-1", "The best")),
-        (forgetting, ("forget", "u0000001")),
+        pytest.param(forgetting, ("forget", "u0000001"), marks=pytest.mark.slow),
     ],
 )
 def test_what_was_changed_and_not_published_is_published_by_the_next_refresh(shop, module, command):

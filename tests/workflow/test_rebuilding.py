@@ -73,14 +73,23 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+def mostly_slow(cases):
+    """The first case with the quick tests, the others with the slow ones."""
+    first, *others = cases
+    return [
+        first,
+        *(pytest.param(*(one if isinstance(one, tuple) else (one,)), marks=pytest.mark.slow) for one in others),
+    ]
+
+
+@pytest.mark.parametrize("damage", mostly_slow(DAMAGES))
 def test_a_damaged_warehouse_is_told_and_made_anew_with_its_history(shop, damage):
     before, now = history(shop), present(shop)
     assert before["segments.membership_history"]
     assert before["segments.transition"]
     DAMAGES[damage](shop)
     damaged, published = shop.warehouse_file.read_bytes(), shop.published_file.read_bytes()
-    for command in (("refresh",), ("refresh", "--full"), ("check",)):
+    for command in (("refresh",), ("check",)):
         ran = shop.sqlseg(*command)
         assert ran.code == 1, ran
         assert "`sqlseg refresh --rebuild`" in " ".join(ran.err.split())
@@ -114,6 +123,7 @@ def test_what_came_meanwhile_moves_users_of_the_rebuilt_warehouse(shop):
     assert shop.published(named) == [("It's the best",)]
 
 
+@pytest.mark.slow
 def test_models_and_statistics_of_a_busy_shop_stay(busy_shop, tmp_path):
     shop = busy_shop.copy(tmp_path / "shop")
     statistics = "select * from stats.category_price_v1"
@@ -147,12 +157,14 @@ def withhold(shop):
 
 @pytest.mark.parametrize(
     ("missing", "why"),
-    [
-        (lose, "it is not there"),
-        (change, "its content hash is another one"),
-        (spoil_published, "cannot be read"),
-        (withhold, r"\[privacy\] keeps"),
-    ],
+    mostly_slow(
+        [
+            (change, "its content hash is another one"),
+            (lose, "it is not there"),
+            (spoil_published, "cannot be read"),
+            (withhold, r"\[privacy\] keeps"),
+        ]
+    ),
 )
 def test_without_a_whole_published_file_it_is_refused_and_nothing_changes(shop, missing, why):
     missing(shop)
@@ -165,6 +177,7 @@ def test_without_a_whole_published_file_it_is_refused_and_nothing_changes(shop, 
     assert not [path.name for path in shop.directory.iterdir() if "rebuilding" in path.name or "before" in path.name]
 
 
+@pytest.mark.slow
 def test_a_rebuilt_warehouse_does_not_take_the_forgotten_in_and_forget_names_the_old_file(shop):
     assert shop.sqlseg("forget", "u03").code == 0
     spoil(shop)

@@ -338,7 +338,7 @@ def test_a_warm_refresh_ends_where_a_full_one_does(fitted_shop, history):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories())
 def test_many_warm_refreshes_end_where_full_ones_do(fitted_shop, history):
     with TemporaryDirectory() as folder:

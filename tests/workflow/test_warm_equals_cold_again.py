@@ -1,0 +1,18 @@
+"""As many random histories again as in test_warm_equals_cold.py, for another process to live through meanwhile."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from test_warm_equals_cold import fitted_shop, histories, lived
+
+__all__ = ["fitted_shop"]
+
+
+@pytest.mark.slow
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(history=histories())
+def test_many_more_warm_refreshes_end_where_full_ones_do(fitted_shop, history):
+    with TemporaryDirectory() as folder:
+        lived(fitted_shop, history, Path(folder))
