@@ -330,7 +330,7 @@ CASES = [
         "a published file that is none",
         (
             "{shop}/published/shop.duckdb cannot be read as a DuckDB database: IO Error: The file",
-            "Restore it from a backup, or move it away and refresh: it is rebuilt from the",
+            "a damaged published file by `sqlseg refresh`.",
         ),
         {"published/shop.duckdb": "people edited this"},
         arguments=("query", "select 1"),
