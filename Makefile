@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 IMAGE_MODEL := $(VENV)/.image-model
 
-.PHONY: demo test test-slow check bench bench-all evaluate clean
+.PHONY: demo test test-slow check bench bench-all evaluate fuzz lock audit clean
 
 # The main job on real data: a year of shopping by 2,469 households.
 demo: $(INSTALLED)
@@ -43,6 +43,22 @@ bench-all: bench
 # What encoders, forecasts, content and segments are worth on real and simulated shops.
 evaluate: $(INSTALLED)
 	$(BIN)/python benchmarks/evaluate.py
+
+# Looks for inputs that end in a traceback, for five minutes a target.
+fuzz: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
+	for target in settings sql manifest onnx; do $(BIN)/python tests/fuzz/coverage_guided.py $$target -max_total_time=300 || exit 1; done
+
+# Writes requirements/dev.lock anew: the versions and hashes of everything for development, on every platform.
+lock: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet "uv>=0.5,<1"
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements/dev.lock --quiet
+
+# Looks up known vulnerabilities of what the lock names. Exit code 3 says that it could not be looked up.
+audit: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet "pip-audit>=2.7,<3"
+	$(BIN)/python requirements/audit.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit('sqlseg needs Python 3.11 or later, this is ' + sys.version.split()[0]) if sys.version_info < (3, 11) else None"

@@ -238,7 +238,9 @@ def _columns(kind: Kind, path: Path, tree: exp.Query, comments: dict[int, str]) 
     for key in _needed(kind, columns):
         if key not in columns:
             problem = f"a {SINGULAR[kind]} needs the column {key}"
-            raise InvalidView(path, sqltext.line_of(sqltext.output_columns(tree)[0]), problem, f"Select {key}.")
+            raise InvalidView(
+                path, sqltext.line_of(next(iter(sqltext.output_columns(tree)), tree)), problem, f"Select {key}."
+            )
     return tuple(columns.values())
 
 
