@@ -21,6 +21,9 @@ Rows that are replaced leave dead space behind; so there is never more than a th
 SMALLEST_BYTES = 32 * 2**20
 """Smaller files are built whole as quickly."""
 
+_NAMED_USERS = 10_000
+"""So many users at most are named one by one in a query."""
+
 _STORAGE_V1_0_0 = (64).to_bytes(8, "little")
 
 
@@ -131,7 +134,7 @@ def _replace_rows(
     the rest of the patch; that the file has kept them is seen when it is verified.
     """
     theirs = f"where user_id in (select user_id from {users})"
-    engine.execute(f"create or replace temp table fresh_rows as select * from ({select}) {theirs}")
+    _read_fresh_rows(engine, select, users)
     gone = f"{theirs} and user_id not in (select user_id from fresh_rows)"
     if engine.row(f"select 1 from {target} {gone} limit 1") is not None:
         # Deleted rows stay in the file as bytes until it is built anew.
@@ -141,6 +144,20 @@ def _replace_rows(
     engine.execute(f"delete from {target} {theirs}")
     engine.execute(f"insert into {target} select * from fresh_rows; drop table fresh_rows")
     return before.replaced(old, new)
+
+
+def _read_fresh_rows(engine: Engine, select: str, users: str) -> None:
+    """Leave the rows of some users in the temporary table fresh_rows.
+
+    Single values reach through the joins of a view, where a subquery waits for the join of all users.
+    """
+    ids = [row[0] for row in engine.rows(f"select user_id from {users}")]
+    if 0 < len(ids) <= _NAMED_USERS:
+        asked = f"select * from ({select}) where user_id in ({', '.join('?' * len(ids))})"
+        engine.execute(f"create or replace temp table fresh_rows as {asked}", ids)
+    else:
+        asked = f"select * from ({select}) where user_id in (select user_id from {users})"
+        engine.execute(f"create or replace temp table fresh_rows as {asked}")
 
 
 def _renew_comments(engine: Engine, relation: PublishedRelation, there: Comments) -> None:
