@@ -58,9 +58,11 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
             pytest.skip("a small file system can be mounted by root alone")
         return place
 
-    yield mounted
-    if place.is_mount():
-        subprocess.run(["umount", str(place)], check=True)
+    try:
+        yield mounted
+    finally:
+        if place.is_mount():  # gone at once, also where some process still has a file open there
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.mark.slow
