@@ -197,7 +197,7 @@ CASES = [
     ),
     Broken(
         "watching a day of the past",
-        ("Invalid value: goes with none of --as-of, --full and --refit: it takes what is new as it comes.",),
+        ("goes with none of --as-of",),
         arguments=("refresh", "--watch", "60", "--as-of", "2024-03-05"),
         code=2,
     ),

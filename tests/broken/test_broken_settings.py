@@ -212,10 +212,7 @@ CASES = [
     ),
     Broken(
         "the warehouse within a file",
-        (
-            "{shop}/sqlseg.toml/w.duckdb cannot be opened: [Errno 17] File exists: '{shop}/sqlseg.toml'",
-            "Check the path and its permissions.",
-        ),
+        ("{shop}/sqlseg.toml/w.duckdb", "permissions"),
         warehouse('path = "sqlseg.toml/w.duckdb"'),
     ),
     # -- events

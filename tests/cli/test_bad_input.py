@@ -314,7 +314,7 @@ def test_a_warehouse_that_another_process_holds(tmp_path):
         holder.communicate()
     assert ran.code == 1
     assert str(holder.pid) in ran.err
-    assert "published file" in ran.err
+    assert "shop.duckdb" in ran.err
     assert shop.sqlseg("refresh").code == 0
 
 
