@@ -207,8 +207,8 @@ def calls(tree: exp.Expr, function: str) -> list[exp.Anonymous]:
 def function_name(node: exp.Expr) -> str:
     """Return the name of the function that a node calls, in lower case; empty where it calls none.
 
-    >>> function_name(parse_select("select now()").expressions[0])
-    'current_timestamp'
+    >>> function_name(parse_select("select today()").expressions[0])
+    'current_date'
     """
     if isinstance(node, exp.Anonymous):
         return node.name.lower()
