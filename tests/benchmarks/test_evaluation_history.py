@@ -61,6 +61,7 @@ def moments_of(shop, *, ahead=30):
     return found[0], found[1:], f"encoder:{encoder.ref}"
 
 
+@pytest.mark.slow
 def test_what_comes_later_changes_nothing_before(two_shops):
     known, planted = two_shops
     (now, past, encoder), (now_again, past_again, _) = moments_of(known), moments_of(planted)
@@ -81,6 +82,7 @@ def test_what_comes_later_changes_nothing_before(two_shops):
     np.testing.assert_array_equal(*labels)
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_what_a_refresh_computes(two_shops):
     known, _ = two_shops
     shop = Shop(known.project.directory, NOW)
@@ -131,6 +133,7 @@ def test_how_far_is_looked_ahead_and_back():
         days_back(1, 2)
 
 
+@pytest.mark.slow
 def test_every_moment_looked_at_lies_before_the_asked_one_by_its_horizon(two_shops):
     known, _ = two_shops
     looked = look(known, shipped_encoders("behavior")[:1], [], everyone=False)
@@ -146,6 +149,7 @@ def test_every_moment_looked_at_lies_before_the_asked_one_by_its_horizon(two_sho
             np.testing.assert_allclose(np.maximum(outcome.spend, 0), same.spend)
 
 
+@pytest.mark.slow
 def test_forecasts_are_those_of_a_refresh(two_shops, tmp_path, simulated_events):
     known, _ = two_shops
     shop = Shop(written(tmp_path / "shop", KNOWN, simulated_events), NOW)
@@ -164,6 +168,7 @@ def test_forecasts_are_those_of_a_refresh(two_shops, tmp_path, simulated_events)
     np.testing.assert_allclose(found.values, np.array(rows, dtype=float), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_nobodys_own_past_adapts_the_forecast_of_them(two_shops):
     known, _ = two_shops
     encoder = shipped_encoders("behavior")[0]

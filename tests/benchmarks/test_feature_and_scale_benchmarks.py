@@ -55,6 +55,7 @@ def test_sizes_are_read_as_people_write_them():
         scale.number("ten")
 
 
+@pytest.mark.slow
 def test_a_small_shop_is_refreshed_beside_its_limits(tmp_path):
     command = [sys.executable, str(BENCHMARKS / "scale.py"), "--sizes", "6k/300", "12k/600", "--usual-up-to", "0"]
     name = "scale_of_a_test"

@@ -62,7 +62,8 @@ def explains_itself(case: Broken, sound: Mapping[bool, Shop], directory: Path) -
     ran = call_sqlseg(*arguments) if elsewhere else shop.sqlseg(*arguments)
     assert ran.code == case.code, ran
     for fragment in case.says:
-        assert fragment.replace("{shop}", str(shop.directory)) in ran.err, ran.err
+        expected = fragment.replace("{shop}", str(shop.directory)).replace("{here}", str(Path.cwd()))
+        assert expected in ran.err, ran.err
     assert "Traceback" not in ran.err + ran.out
     assert case.code == 0 or case.prints or ran.out == "", "an error is no data"
     assert len(ran.err) < 2000, "nobody reads more"

@@ -49,7 +49,7 @@ CASES = [
     ),
     Broken(
         "a project of nothing",
-        ("No sqlseg.toml in /tmp/w/wt/corpus.", "`sqlseg init /tmp/w/wt/corpus` makes a project there."),
+        ("No sqlseg.toml in {here}.", "`sqlseg init {here}` makes a project there."),
         arguments=("plan", "--project", ""),
     ),
     Broken(

@@ -399,18 +399,35 @@ def compare_histories(
         return [reading.how for reading in warm.readings]
 
 
-relaxed = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(few, max_examples=40)
+edited = given(steps(edits=True), st.lists(steps(edits=True), min_size=1, max_size=4))
+arriving = given(steps(edits=False), st.lists(steps(edits=False), min_size=1, max_size=5))
 
 
-@relaxed
-@given(steps(edits=True), st.lists(steps(edits=True), min_size=1, max_size=4))
+@few
+@edited
 def test_comparing_days_comes_to_the_same_as_reading_everything(engines, first, history):
     # Without ingested_at nothing but the content says what is new.
     ways = compare_histories(engines, first, history, ingested=False, timezone="America/New_York")
     assert "arrivals" not in ways
 
 
-@relaxed
-@given(steps(edits=False), st.lists(steps(edits=False), min_size=1, max_size=5))
+@few
+@arriving
 def test_reading_what_arrived_comes_to_the_same_as_reading_everything(engines, first, history):
+    compare_histories(engines, first, history, ingested=True)
+
+
+@pytest.mark.slow
+@many
+@edited
+def test_comparing_days_comes_to_the_same_in_many_histories(engines, first, history):
+    compare_histories(engines, first, history, ingested=False, timezone="America/New_York")
+
+
+@pytest.mark.slow
+@many
+@arriving
+def test_reading_what_arrived_comes_to_the_same_in_many_histories(engines, first, history):
     compare_histories(engines, first, history, ingested=True)

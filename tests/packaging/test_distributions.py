@@ -10,7 +10,7 @@ from built_packages import CHECKOUT, Environment, build_sdist, copy_of_checkout,
 from sqlseg import __version__
 
 TOP_LEVEL = {
-    *("sqlseg", "sql", "onnx_models", "tests", "benchmarks", "docs"),
+    *("sqlseg", "sql", "onnx_models", "requirements", "tests", "benchmarks", "docs"),
     *(
         "README.md",
         "CHANGELOG.md",

@@ -23,13 +23,6 @@ def shop(busy_shop, tmp_path_factory):
     return busy_shop.copy(tmp_path_factory.mktemp("outlook") / "shop")
 
 
-@pytest.fixture(scope="module")
-def opened(shop):
-    project = open_project(shop.directory)
-    with open_warehouse(project) as warehouse:
-        yield project, warehouse
-
-
 def blocks_then(project, warehouse, blocks, moment, zone):
     then = []
     for block in blocks:
@@ -45,6 +38,14 @@ def blocks_then(project, warehouse, blocks, moment, zone):
     return then
 
 
+@pytest.fixture
+def opened(shop):
+    project = open_project(shop.directory)
+    with open_warehouse(project) as warehouse:
+        yield project, warehouse
+
+
+@pytest.mark.slow
 def test_every_change_is_found_on_its_day(opened):
     project, warehouse = opened
     segmentation = project.settings.segmentations["groups"]
@@ -76,10 +77,11 @@ def test_every_change_is_found_on_its_day(opened):
     assert some_moved
 
 
-def test_the_command_tells_it(shop, opened):
-    project, warehouse = opened
-    user = "u0000001"
-    place = next(one for one in explain_user(project, warehouse, user) if one.membership["segmentation"] == "groups")
+def test_the_command_tells_it(shop):
+    project, user = open_project(shop.directory), "u0000001"
+    with open_warehouse(project) as warehouse:
+        places = explain_user(project, warehouse, user)
+    place = next(one for one in places if one.membership["segmentation"] == "groups")
     told = shop.sqlseg("segments", "explain", user).out
     assert "If nothing happens: " in told
     for move in place.moves:
