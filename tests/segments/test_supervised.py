@@ -170,7 +170,7 @@ def test_a_column_that_no_labelled_user_has_is_left_out_with_a_note():
     [
         ([0] * 50, ("gold",), "at least two different labels are needed to learn from: 'gold' has 50"),
         ([-1] * 50, (), "no user has a label"),
-        ([0] * 31 + [1] * 19, ("gold", "new"), "each label needs at least 20 users to learn from: 'new' has 19, 'gold' has 31"),
+        ([0] * 31 + [1] * 19, ("gold", "new"), "at least 20 users to learn from: 'new' has 19, 'gold' has 31"),
     ],
 )
 def test_too_little_to_learn_from_is_refused(of_users, classes, told):
