@@ -228,5 +228,5 @@ class Terminal:
             self._progress.update(self._task, completed=done, total=total)
 
     def note(self, text: str) -> None:
-        stderr.print("[dim]-[/] ", end="")
-        stderr.print(text, markup=False, soft_wrap=True)
+        # At one go: a Ctrl-C in between would leave half a line before its own words.
+        stderr.print(Text.assemble(("-", "dim"), " ", text), soft_wrap=True)
