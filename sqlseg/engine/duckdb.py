@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from sqlseg.engine.encryption import NoCrypto, explained_without_key
 from sqlseg.engine.errors import QueryFailed, explained, one_line_up
+from sqlseg.engine.filesystems import spellings
 from sqlseg.errors import SqlsegError
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -131,8 +132,8 @@ class Engine:
         """
         if not self.value("select current_setting('enable_external_access')"):
             return
-        directories = [str(path) for folder in folders for path in _spellings(folder)]
-        files = [f"{path}{end}" for database in databases for path in _spellings(database) for end in _DATABASE_FILES]
+        directories = [str(path) for folder in folders for path in spellings(folder)]
+        files = [f"{path}{end}" for database in databases for path in spellings(database) for end in _DATABASE_FILES]
         for setting, paths in (("allowed_directories", directories), ("allowed_paths", files)):
             if paths:
                 self.execute(f"set {setting} = [{', '.join(_literal(path) for path in dict.fromkeys(paths))}]")
@@ -394,11 +395,6 @@ def quoted(identifier: str) -> str:
 
 
 _DATABASE_FILES = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
-
-
-def _spellings(path: Path) -> tuple[Path, ...]:
-    """Return a path as given and without symbolic links, which the database looks through."""
-    return path.absolute(), path.resolve()
 
 
 def _literal(text: str) -> str:

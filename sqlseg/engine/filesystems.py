@@ -1,4 +1,4 @@
-"""On what kind of file system a path lies."""
+"""How a path can be spelled, and on what kind of file system it lies."""
 
 import re
 from contextlib import suppress
@@ -53,3 +53,8 @@ def file_system(path: Path, mounts: str | None = None) -> str | None:
         if (path == point or point in path.parents) and len(point.parts) >= best:
             best, kind = len(point.parts), after.split()[0]
     return kind
+
+
+def spellings(path: Path) -> tuple[Path, ...]:
+    """Return a path as given and without symbolic links, which a database looks through."""
+    return path.absolute(), path.resolve()

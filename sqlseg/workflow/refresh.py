@@ -4,11 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version as package_version
 from pathlib import Path
 
-from sqlseg import __version__
-from sqlseg.engine.duckdb import Engine, duckdb_version
+from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.errors import SqlsegError
 from sqlseg.events.attributes import read_attributes
@@ -20,6 +18,7 @@ from sqlseg.settings import ClusterSegmentation, FittedSegmentation
 from sqlseg.workflow import steps
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
+from sqlseg.workflow.completing import complete_run, moves_of
 from sqlseg.workflow.computing import compute, count_embedded
 from sqlseg.workflow.confinement import check_shop_sql
 from sqlseg.workflow.erasure_list import FINISH, erased_users, unfinished_erasure
@@ -27,7 +26,7 @@ from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.images import files_fingerprint
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
-from sqlseg.workflow.outcome import Move, Options, Outcome
+from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.pins import with_pins
 from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
@@ -261,7 +260,7 @@ def _carry_out(
     run = Run(run_id, as_of, data_through, started_at, settings.timezone, settings.seed)
     if plan.kind == "noop":
         users = int(engine.value("select count(*) from sqlseg.population"))
-        _complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
+        complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
     if last is not None:
         import_ahead(scikit_learn=_needs_scikit_learn(project))
@@ -307,9 +306,9 @@ def _carry_out(
         for note in placed.notes:
             stopwatch.narrator.note(f"{name}: {note}")
     remember_refresh(engine, LastRefresh(run_id, as_of, data_through, source_fingerprint, work.plan.definition))
-    moves = _moves(engine, run_id)
+    moves = moves_of(engine, run_id)
     embedded = count_embedded(work)
-    _complete_run(
+    complete_run(
         engine,
         run,
         work.plan,
@@ -360,48 +359,3 @@ def _tell_of_events(narrator: Narrator, staged: Staged) -> None:
         narrator.note(f"{refused:,} of {staged.rows_read:,} source rows cannot be used ({reasons}).")
     if staged.ignored_columns:
         narrator.note(f"Columns of the source that no canonical event has: {', '.join(staged.ignored_columns)}.")
-
-
-def _complete_run(engine: Engine, run: Run, plan: Plan, clock: Clock, values: Mapping[str, object]) -> None:
-    engine.execute(
-        "insert into segments.run (run_id, started_at) select $run_id, $started_at "
-        "where $run_id not in (select run_id from segments.run)",
-        {"run_id": run.run_id, "started_at": run.started_at},
-    )
-    update_run(
-        engine,
-        run.run_id,
-        {
-            "status": "done",
-            "finished_at": clock.now(),
-            "as_of": run.as_of,
-            "data_through": run.data_through,
-            "events_total": plan.staged.accepted,
-            "events_new": plan.changes.events_new,
-            "events_rejected": sum(plan.staged.rejected.values()),
-            "users_touched": plan.changes.users_touched,
-            "versions": json.dumps(_versions(plan)),
-            **values,
-        },
-    )
-
-
-def _versions(plan: Plan) -> dict[str, str]:
-    libraries = ("sqlglot", "numpy", "scikit-learn", "pyarrow")
-    return {
-        "sqlseg": __version__,
-        "duckdb": duckdb_version(),
-        **{name: package_version(name) for name in libraries},
-        **{view.relation: view.ref for view in plan.views},
-    }
-
-
-def _moves(engine: Engine, run_id: str) -> tuple[Move, ...]:
-    rows = engine.rows(
-        "select t.segmentation, f.segment_name, s.segment_name, t.cause, t.user_count from segments.transition as t "
-        "left join segments.segment as f on f.segment_id = t.from_segment_id "
-        "left join segments.segment as s on s.segment_id = t.to_segment_id "
-        "where t.run_id = $run_id order by t.user_count desc, 1, 2, 3, 4",
-        {"run_id": run_id},
-    )
-    return tuple(Move(*row) for row in rows)
