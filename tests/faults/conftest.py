@@ -1,26 +1,14 @@
 """The shop that faults happen to: new, and refreshed once."""
 
 import os
-import time
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 import pytest
-from refresh_process import Shop, Stage, content
+from refresh_process import Shop, Stage, undisturbed
 
 from sqlseg.synth.writer import write_synthetic_events
-
-
-def _undisturbed(shop: Shop, place: Path) -> Stage:
-    copy = shop.copy(place)
-    started = time.monotonic()
-    run = copy.refresh()
-    seconds = time.monotonic() - started
-    assert run.returncode == 0, run.stderr
-    largest = max(copy.warehouse.stat().st_size, copy.published.stat().st_size)
-    return Stage(shop, content(copy.warehouse), content(copy.published), largest, seconds)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +61,7 @@ def new_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 @pytest.fixture(scope="session")
 def cold(new_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """Before the first refresh."""
-    return _undisturbed(new_shop, tmp_path_factory.mktemp("cold") / "shop")
+    return undisturbed(new_shop, tmp_path_factory.mktemp("cold") / "shop")
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +70,7 @@ def warm(new_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     shop = new_shop.copy(tmp_path_factory.mktemp("refreshed") / "shop")
     shop.refresh_here()
     shop.add_events()
-    return _undisturbed(shop, tmp_path_factory.mktemp("warm") / "shop")
+    return undisturbed(shop, tmp_path_factory.mktemp("warm") / "shop")
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from unittest.mock import patch
 from refresh_process import Shop, Stage, left_behind
 
 from sqlseg.engine.duckdb import Engine
-from sqlseg.publish import content_hash
+from sqlseg.publish import content_hash, patching
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["sqlseg.cli.main", "sqlseg.workflow.refresh", "onnxruntime"])
@@ -114,7 +114,17 @@ def uncompressed() -> Iterator[None]:
         yield
 
 
-def _live(arguments: Sequence[str], log: Path, trace: Path | None, end: Moment | None, plain: bool) -> None:
+@contextmanager
+def patching_small_files() -> Iterator[None]:
+    """Patch a published file however small it is, and however much a patch adds to so little."""
+    with patch.multiple(patching, SMALLEST_BYTES=0, GROWS_AT_MOST=9.0):
+        yield
+
+
+Under = Callable[[], AbstractContextManager[None]]
+
+
+def _live(arguments: Sequence[str], log: Path, trace: Path | None, end: Moment | None, under: Under) -> None:
     """Run sqlseg in this process, which is a new one."""
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
@@ -126,7 +136,7 @@ def _live(arguments: Sequence[str], log: Path, trace: Path | None, end: Moment |
     sys.argv = ["sqlseg", *arguments]
     code: Any = 0
     try:
-        with uncompressed() if plain else nullcontext():
+        with under():
             main()
     except SystemExit as stop:
         code = stop.code or 0
@@ -135,22 +145,24 @@ def _live(arguments: Sequence[str], log: Path, trace: Path | None, end: Moment |
     os._exit(int(code))
 
 
-def run_to_end(shop: Shop, arguments: Sequence[str], scratch: Path, *, plain: bool = False) -> list[tuple[str, float]]:
+def run_to_end(
+    shop: Shop, arguments: Sequence[str], scratch: Path, *, under: Under = nullcontext
+) -> list[tuple[str, float]]:
     """Run a command undisturbed; return what it does, with the moments of it in seconds."""
     trace, log = scratch / "trace.json", scratch / "log.txt"
     command = [*arguments, "--project", str(shop.directory)]
-    process = _FORKS.Process(target=_live, args=(command, log, trace, None, plain))
+    process = _FORKS.Process(target=_live, args=(command, log, trace, None, under))
     process.start()
     process.join(300)
     assert process.exitcode == 0, log.read_text("utf-8")
     return [(what, at) for what, at in json.loads(trace.read_text("utf-8"))]
 
 
-def kill_at(shop: Shop, arguments: Sequence[str], moment: Moment, scratch: Path, *, plain: bool = False) -> None:
+def kill_at(shop: Shop, arguments: Sequence[str], moment: Moment, scratch: Path, *, under: Under = nullcontext) -> None:
     """Run a command and kill it at a moment; where it is done by then, it has ended by itself."""
     log = scratch / "log.txt"
     command = [*arguments, "--project", str(shop.directory)]
-    process = _FORKS.Process(target=_live, args=(command, log, None, moment, plain))
+    process = _FORKS.Process(target=_live, args=(command, log, None, moment, under))
     process.start()
     process.join(300)
     assert process.exitcode in (0, -signal.SIGKILL), log.read_text("utf-8")

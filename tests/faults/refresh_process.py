@@ -175,3 +175,14 @@ class Stage:
         assert_same_content(content(shop.published), self.published)
         assert_same_content(content(shop.warehouse), self.warehouse)
         assert left_behind(shop) == []
+
+
+def undisturbed(shop: Shop, place: Path) -> Stage:
+    """Refresh a copy of a shop to the end, and keep what comes of it."""
+    copy = shop.copy(place)
+    started = time.monotonic()
+    run = copy.refresh()
+    seconds = time.monotonic() - started
+    assert run.returncode == 0, run.stderr
+    largest = max(copy.warehouse.stat().st_size, copy.published.stat().st_size)
+    return Stage(shop, content(copy.warehouse), content(copy.published), largest, seconds)

@@ -29,7 +29,9 @@ def refreshed(new_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 @pytest.fixture(scope="module")
 def ends(refreshed: Shop, tmp_path_factory: pytest.TempPathFactory) -> list[Moment]:
     place = tmp_path_factory.mktemp("traced")
-    return moments(run_to_end(refreshed.copy(place / "shop"), ["forget", GONE], place, plain=True), POINTS, seed=3)
+    return moments(
+        run_to_end(refreshed.copy(place / "shop"), ["forget", GONE], place, under=uncompressed), POINTS, seed=3
+    )
 
 
 def holds(shop: Shop) -> bool:
@@ -58,14 +60,14 @@ def test_killed(point: int, refreshed: Shop, ends: list[Moment], tmp_path: Path)
     settings = load_settings(shop.directory)
     end = ends[point]
     sys.stdout.write(f"killed {end}\n")  # shown where the test fails; its own id repeats it
-    kill_at(shop, ["forget", GONE], end, tmp_path, plain=True)
+    kill_at(shop, ["forget", GONE], end, tmp_path, under=uncompressed)
     assert_whole(shop.published)
     # Either it has not begun, or somebody is told, or nothing is left.
     begun = erased_users(settings).holds(GONE)
     if unfinished_erasure(settings) is None and begun:
         assert not holds(shop)
         assert bytes_of(shop) == set()
-    kill_at(shop, ["forget", GONE], Moment(10**9, "never"), tmp_path, plain=True)
+    kill_at(shop, ["forget", GONE], Moment(10**9, "never"), tmp_path, under=uncompressed)
     assert unfinished_erasure(settings) is None
     assert not holds(shop)
     assert bytes_of(shop) == set()
