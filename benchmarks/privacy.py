@@ -80,7 +80,7 @@ def main(folder: Path, users: int, events: int, forgotten: int) -> None:
     (folder / "sqlseg.toml").write_text(SETTINGS, encoding="utf-8")
     remember_erased(load_settings(folder), [f"nobody-{number}" for number in range(forgotten)])
     whole, searching, _ = cold_refresh(folder, SETTINGS)
-    print(f"{forgotten:,} forgotten: {whole:.1f} s, of which {searching:.2f} s looking for them")
+    print(f"{forgotten:,} forgotten: {whole:.1f} s, of which {searching:.4f} s looking for them")
 
 
 if __name__ == "__main__":
