@@ -7,12 +7,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from duckdb_libraries import NotInstallable, library_of, python_library
+from postgres_server import postgres_server
 
 VERSION = "1.5.5"
 """The newest DuckDB that sqlseg runs on whose extensions a package on PyPI holds."""
@@ -138,42 +138,11 @@ def test_without_the_extension_it_is_said_what_to_install(crm: Path, tmp_path: P
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """A PostgreSQL server with the orders, reached through a socket in a folder; the folder."""
-    found = shutil.which("initdb")
-    places = [Path(found).resolve().parent] if found else []
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: -float(folder.parent.name))
-    programs = next((place for place in places if (place / "pg_ctl").exists()), None)
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed (initdb, pg_ctl)")
-    user = None
-    if os.geteuid() == 0:  # the server refuses to run as root
-        import pwd
-
-        user = next((entry.pw_name for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody")), None)
-        if user is None:
-            pytest.skip("PostgreSQL does not run as root, and there is no other user here")
-    folder = tempfile.mkdtemp(prefix="sqlseg_pg")  # pytest's own folders are too long for a socket
-    if user is not None:
-        shutil.chown(folder, user)
-
-    def run(program: str, *arguments: str, text: str | None = None) -> None:
-        done = subprocess.run(
-            [str(programs / program), *arguments],
-            input=text,
-            capture_output=program != "pg_ctl",  # the server would inherit the pipe and hold it open
-            text=True,
-            user=user,
-            cwd=folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-        )
-        assert done.returncode == 0, f"{program}: {done.stderr}"
-
-    run("initdb", "-D", f"{folder}/data", "-U", "shop", "-A", "trust", "-E", "UTF8", "--no-sync")
-    options = f"-c listen_addresses='' -k {folder} -F"
-    run("pg_ctl", "-D", f"{folder}/data", "-w", "-s", "-l", f"{folder}/log", "-o", options, "start")
+    """A PostgreSQL server with the orders; the folder of its socket."""
     rows = ", ".join(f"('{user}', '{at}', {amount})" for user, at, amount in ORDERS)
-    create = "create table orders (customer text, placed_at timestamp, amount double precision)"
-    run("psql", "-h", folder, "-U", "shop", "-d", "postgres", "-qc", f"{create}; insert into orders values {rows}")
-    yield folder
-    run("pg_ctl", "-D", f"{folder}/data", "-w", "-s", "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+    with postgres_server() as postgres:
+        postgres.sql(
+            "create table orders (customer text, placed_at timestamp, amount double precision); "
+            f"insert into orders values {rows}"
+        )
+        yield postgres.folder

@@ -4,12 +4,12 @@ import csv
 import io
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import duckdb
 import pytest
+from postgres_server import postgres_server
 
 pytestmark = pytest.mark.slow
 
@@ -60,56 +60,10 @@ def assert_same(shop, name, found):
         assert theirs[4:6] == pytest.approx(mine[4:6], abs=1e-6)
 
 
-class Postgres:
-    """A PostgreSQL server of its own, reached through a socket in its folder."""
-
-    def __init__(self, folder, programs, user):
-        self.folder, self.programs, self.user = folder, programs, user
-
-    def run(self, program, *arguments, text=None):
-        done = subprocess.run(
-            [str(self.programs / program), *arguments],
-            input=text,
-            capture_output=program != "pg_ctl",  # the server would inherit the pipe and hold it open
-            text=True,
-            user=self.user,
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-        )
-        assert done.returncode == 0, f"{program}: {done.stderr}"
-        return done.stdout
-
-    def sql(self, text):
-        return self.run("psql", "-h", self.folder, "-U", "shop", "-d", "postgres", "-qv", "ON_ERROR_STOP=1", text=text)
-
-
 @pytest.fixture(scope="module")
 def postgres():
-    found = shutil.which("initdb")
-    places = [Path(found).resolve().parent] if found else []
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: -float(folder.parent.name))
-    programs = next((place for place in places if (place / "pg_ctl").exists()), None)
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed (initdb, pg_ctl)")
-    user = None
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # the server refuses to run as root
-        import pwd
-
-        user = next((entry.pw_name for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody")), None)
-        if user is None:
-            pytest.skip("PostgreSQL does not run as root, and there is no other user here")
-    folder = tempfile.mkdtemp(prefix="sqlseg_pg")  # pytest's own folders are too long for a socket
-    if user is not None:
-        shutil.chown(folder, user)
-    server = Postgres(folder, programs, user)
-    server.run("initdb", "-D", f"{folder}/data", "-U", "shop", "-A", "trust", "-E", "UTF8", "--no-sync")
-    server.run(
-        *("pg_ctl", "-D", f"{folder}/data", "-w", "-s", "-l", f"{folder}/log"),
-        *("-o", f"-c listen_addresses='' -k {folder} -F", "start"),
-    )
-    yield server
-    server.run("pg_ctl", "-D", f"{folder}/data", "-w", "-s", "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+    with postgres_server() as server:
+        yield server
 
 
 def test_postgres(scored, postgres):
