@@ -7,16 +7,7 @@ import numpy as np
 from sqlseg.segments.assignment import Assignment
 from sqlseg.segments.blocks import Block, user_count
 from sqlseg.segments.clustering import one_thread
-from sqlseg.segments.measures import (
-    block_shares,
-    calinski_harabasz,
-    davies_bouldin,
-    eta_squared,
-    explained_by_block,
-    explained_variance,
-    pairwise_distances,
-    silhouette,
-)
+from sqlseg.segments.measures import Spread, eta_squared, pairwise_distances, silhouette
 from sqlseg.segments.model import ClusterModel
 
 __all__ = ["eta_squared", "segment_quality"]
@@ -55,13 +46,13 @@ def segment_quality(
         rows = np.sort(random.permutation(users)[:_MEASURED_USERS]).astype(np.int64)
         X, labels = model.preprocessing.transform([block.take(rows) for block in blocks]), assignment.labels[rows]
         some = np.sort(random.permutation(rows.size)[:_SILHOUETTE_USERS])
+        places = model.preprocessing.places
         with one_thread():
             values["silhouette"] = silhouette(pairwise_distances(X[some]), labels[some])
-            values["calinski_harabasz"] = calinski_harabasz(X, labels)
-            values["davies_bouldin"] = davies_bouldin(X, labels)
-            values["explained_variance"] = explained_variance(X, labels)
-            places = model.preprocessing.places
-            values.update({f"block_share[{name}]": v for name, v in block_shares(X, places).items()})
-            explained = explained_by_block(X, labels, places)
-            values.update({f"explained_variance[{name}]": v for name, v in explained.items()})
+            spread = Spread.of(X, labels)
+        values["calinski_harabasz"] = spread.calinski_harabasz
+        values["davies_bouldin"] = spread.davies_bouldin
+        values["explained_variance"] = spread.explained_variance()
+        values.update({f"block_share[{name}]": v for name, v in spread.block_shares(places).items()})
+        values.update({f"explained_variance[{name}]": v for name, v in spread.explained_by_block(places).items()})
     return {name: value for name, value in values.items() if value is not None}

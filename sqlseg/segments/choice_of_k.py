@@ -34,10 +34,9 @@ from sqlseg.segments.blocks import FloatArray, IntArray
 from sqlseg.segments.clustering import Algorithm, different_users, one_thread
 from sqlseg.segments.criteria import bayesian_information, best_number, first_sufficient_gap, gaps
 from sqlseg.segments.measures import (
+    Spread,
     adjusted_rand_index,
-    calinski_harabasz,
     contingency,
-    davies_bouldin,
     jaccard,
     pairwise_distances,
     silhouette,
@@ -234,6 +233,7 @@ def _trial(
     recurrence = np.array(recurrences)
     worst = int(recurrence.mean(axis=0).argmin())
     shares = np.sort(np.bincount(reference.labels) / len(sample))
+    spread = Spread.of(sample, reference.labels)
     trial = Trial(
         k=k,
         found=found,
@@ -241,8 +241,8 @@ def _trial(
         recurrence_error=round(float(recurrence[:, worst].std(ddof=1) / np.sqrt(len(resamples))), 6),
         stability=round(float(np.mean(agreements)), 6),
         silhouette=_six_digits(silhouette(distances, reference.labels[::step])),
-        calinski_harabasz=_six_digits(calinski_harabasz(sample, reference.labels)),
-        davies_bouldin=_six_digits(davies_bouldin(sample, reference.labels)),
+        calinski_harabasz=_six_digits(spread.calinski_harabasz),
+        davies_bouldin=_six_digits(spread.davies_bouldin),
         inertia=round(reference.inertia, 6),
         smallest_share=float(shares[0]),
         largest_share=float(shares[-1]),

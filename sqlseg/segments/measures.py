@@ -1,19 +1,26 @@
 """Measures of how well users fall into segments: how compact, how far apart, how alike two divisions are."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from sqlseg.segments.blocks import FloatArray, IntArray
 
+_ROWS_AT_ONCE = 4_096
+_ALIKE = 1e-12
+
 
 def pairwise_distances(X: FloatArray) -> FloatArray:
     """Return the Euclidean distances between all rows, for samples of a few thousand."""
     norms = np.einsum("ij,ij->i", X, X)
-    squared = norms[:, None] + norms[None, :] - 2.0 * (X @ X.T)
-    np.fill_diagonal(squared, 0.0)
-    distances: FloatArray = np.sqrt(np.maximum(squared, 0.0))
-    return distances
+    distances: FloatArray = X @ X.T
+    distances *= -2.0
+    distances += norms[:, None]
+    distances += norms
+    np.fill_diagonal(distances, 0.0)
+    np.maximum(distances, 0.0, out=distances)
+    return np.sqrt(distances, out=distances)
 
 
 def silhouette(distances: FloatArray, labels: IntArray) -> float | None:
@@ -41,42 +48,89 @@ def silhouette(distances: FloatArray, labels: IntArray) -> float | None:
     return float(width.mean())
 
 
-def calinski_harabasz(X: FloatArray, labels: IntArray) -> float | None:
-    """Return the ratio of variance between to within segments, each by its degrees of freedom (1974).
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How users lie around the means of their segments: what several measures are made of.
 
-    None with fewer than two segments, with as many segments as users, or where no segment has any width.
+    `sizes` counts the users of each segment that has any, `within` and `between` are sums of squares by input, of users
+    around the mean of their segment and of these means around `mean`, that of all. `width` is the mean distance of a
+    segment's users to their mean.
     """
-    present, labels = np.unique(labels, return_inverse=True)
-    users, count = labels.size, present.size
-    if count < 2 or count >= users:
-        return None
-    centers, within = _centers_and_within(X, labels, count)
-    between = float((np.bincount(labels) * ((centers - X.mean(axis=0)) ** 2).sum(axis=1)).sum())
-    return None if within <= 0 else between * (users - count) / (within * (count - 1))
 
+    mean: FloatArray
+    centers: FloatArray
+    sizes: FloatArray
+    within: FloatArray
+    between: FloatArray
+    width: FloatArray
 
-def davies_bouldin(X: FloatArray, labels: IntArray) -> float | None:
-    """Return the mean, over segments, of the worst (width + width) / distance between two; lower is better (1979)."""
-    present, labels = np.unique(labels, return_inverse=True)
-    count = present.size
-    if count < 2:
-        return None
-    centers, _ = _centers_and_within(X, labels, count)
-    distance = np.sqrt(((X - centers[labels]) ** 2).sum(axis=1))
-    width = np.bincount(labels, weights=distance) / np.bincount(labels)
-    apart = np.sqrt(((centers[:, None, :] - centers[None, :, :]) ** 2).sum(axis=2))
-    both = width[:, None] + width[None, :]
-    ratio = np.divide(both, apart, out=np.zeros_like(both), where=apart > 0)
-    return float(ratio.max(axis=1).mean())
+    @classmethod
+    def of(cls, X: FloatArray, labels: IntArray) -> "Spread":
+        """Return the spread of users (rows of X) in the segments that `labels` number; not all numbers need be used."""
+        present, labels = np.unique(labels, return_inverse=True)
+        sizes = np.bincount(labels, minlength=present.size).astype(np.float64)
+        sums = np.zeros((present.size, X.shape[1]))
+        for rows in _parts(labels.size):
+            sums += _indicator(labels[rows], present.size).T @ X[rows]
+        centers = sums / sizes[:, None]
+        within, far = np.zeros(X.shape[1]), np.zeros(present.size)
+        for rows in _parts(labels.size):
+            apart = centers[labels[rows]]
+            apart -= X[rows]
+            apart *= apart
+            within += apart.sum(axis=0)
+            far += np.bincount(labels[rows], weights=np.sqrt(apart.sum(axis=1)), minlength=present.size)
+        mean = sums.sum(axis=0) / max(labels.size, 1)
+        between = (sizes[:, None] * (centers - mean) ** 2).sum(axis=0)
+        return cls(mean, centers, sizes, within, between, far / sizes)
 
+    @property
+    def calinski_harabasz(self) -> float | None:
+        """The ratio of variance between to within segments, each by its degrees of freedom (1974).
 
-def explained_variance(X: FloatArray, labels: IntArray) -> float | None:
-    """Return the share of the total variance that lies between segments, 0 to 1; None where there is none."""
-    total = float(((X - X.mean(axis=0)) ** 2).sum())
-    if total <= 0:
-        return None
-    _, within = _centers_and_within(X, labels, int(labels.max()) + 1)
-    return 1.0 - within / total
+        None with fewer than two segments, with as many segments as users, or where no segment has any width.
+        """
+        users, count, within = self.sizes.sum(), self.sizes.size, float(self.within.sum())
+        if count < 2 or count >= users or within <= 0:
+            return None
+        return float(self.between.sum()) * float(users - count) / (within * (count - 1))
+
+    @property
+    def davies_bouldin(self) -> float | None:
+        """The mean, over segments, of the worst (width + width) / distance between two; lower is better (1979)."""
+        if self.sizes.size < 2:
+            return None
+        apart = np.sqrt(((self.centers[:, None, :] - self.centers[None, :, :]) ** 2).sum(axis=2))
+        both = self.width[:, None] + self.width[None, :]
+        ratio = np.divide(both, apart, out=np.zeros_like(both), where=apart > 0)
+        return float(ratio.max(axis=1).mean())
+
+    def explained_variance(self, place: slice = slice(None)) -> float | None:
+        """Return the share of the variance of these inputs that lies between segments; None where there is none."""
+        within, between = float(self.within[place].sum()), float(self.between[place].sum())
+        total = within + between
+        # Equal values may get a mean that is off by their last digit.
+        nothing = float(self.sizes.sum()) * float(((_ALIKE * self.mean[place]) ** 2).sum())
+        return None if total <= nothing else between / total
+
+    def block_shares(self, places: Mapping[str, slice]) -> dict[str, float]:
+        """Return the share of the total variance that each block of inputs has; empty without variance.
+
+        Squared distances, which k-means divides up, are made of the blocks in these shares.
+
+        >>> X = np.array([[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+        >>> shares = Spread.of(X, np.array([0, 1])).block_shares({"a": slice(0, 2), "b": slice(2, 3)})
+        >>> {name: round(share, 6) for name, share in shares.items()}
+        {'a': 0.666667, 'b': 0.333333}
+        """
+        variation = self.within + self.between
+        total = float(variation.sum())
+        return {name: float(variation[place].sum()) / total for name, place in places.items()} if total > 0 else {}
+
+    def explained_by_block(self, places: Mapping[str, slice]) -> dict[str, float]:
+        """Return `explained_variance` of each block of inputs: how far the segments tell users apart by it alone."""
+        found = {name: self.explained_variance(place) for name, place in places.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def within_variation(X: FloatArray, labels: IntArray) -> float:
@@ -85,26 +139,7 @@ def within_variation(X: FloatArray, labels: IntArray) -> float:
     >>> within_variation(np.array([[0.0], [2.0], [7.0]]), np.array([0, 0, 1]))
     2.0
     """
-    return _centers_and_within(X, labels, int(labels.max()) + 1)[1]
-
-
-def block_shares(X: FloatArray, places: Mapping[str, slice]) -> dict[str, float]:
-    """Return the share of the total variance of X (users x inputs) that each block of its columns has.
-
-    Squared distances, which k-means divides up, are made of the blocks in these shares. Empty without variance.
-
-    >>> block_shares(np.array([[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]), {"a": slice(0, 2), "b": slice(2, 3)})
-    {'a': 0.6666666666666666, 'b': 0.3333333333333333}
-    """
-    variances = X.var(axis=0)
-    total = float(variances.sum())
-    return {name: float(variances[place].sum()) / total for name, place in places.items()} if total > 0 else {}
-
-
-def explained_by_block(X: FloatArray, labels: IntArray, places: Mapping[str, slice]) -> dict[str, float]:
-    """Return `explained_variance` within each block of columns: how far the segments tell users apart by it alone."""
-    found = {name: explained_variance(X[:, place], labels) for name, place in places.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    return float(Spread.of(X, labels).within.sum())
 
 
 def eta_squared(values: FloatArray, labels: IntArray) -> float | None:
@@ -114,7 +149,7 @@ def eta_squared(values: FloatArray, labels: IntArray) -> float | None:
     1.0
     """
     known = ~np.isnan(values)
-    return explained_variance(values[known, None], labels[known]) if known.any() else None
+    return Spread.of(values[known, None], labels[known]).explained_variance() if known.any() else None
 
 
 def contingency(before: IntArray, after: IntArray, before_count: int, after_count: int) -> IntArray:
@@ -151,11 +186,5 @@ def _indicator(labels: IntArray, count: int) -> FloatArray:
     return result
 
 
-def _centers_and_within(X: FloatArray, labels: IntArray, count: int) -> tuple[FloatArray, float]:
-    sums = np.stack([np.bincount(labels, weights=X[:, j], minlength=count) for j in range(X.shape[1])], axis=1)
-    centers = sums / np.maximum(np.bincount(labels, minlength=count), 1)[:, None]
-    within = 0.0
-    for start in range(0, labels.size, 65_536):
-        part = slice(start, start + 65_536)
-        within += float(((X[part] - centers[labels[part]]) ** 2).sum())
-    return centers, within
+def _parts(users: int) -> list[slice]:
+    return [slice(start, start + _ROWS_AT_ONCE) for start in range(0, users, _ROWS_AT_ONCE)]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlseg.segments.blocks import embedding_block, feature_block
-from sqlseg.segments.measures import block_shares
+from sqlseg.segments.measures import Spread
 from sqlseg.segments.model import FitSettings, fit_cluster_model
 from sqlseg.segments.preprocessing import fit_preprocessing
 
@@ -34,7 +34,8 @@ def test_a_weight_is_the_share_of_the_differences_between_users(wide, narrow, he
     blocks = [readable("a@1", 300, wide, 1), embedded("encoder:e@1", 300, narrow, 2)]
     weights = {"a@1": heavy, "encoder:e@1": light}
     fitted = fit_preprocessing(blocks, weights)
-    shares = block_shares(fitted.transform(blocks), fitted.places)
+    X = fitted.transform(blocks)
+    shares = Spread.of(X, np.zeros(len(X), dtype=int)).block_shares(fitted.places)
     assert shares["a@1"] == pytest.approx(heavy / (heavy + light), abs=1e-3)
     assert sum(shares.values()) == pytest.approx(1)
 
