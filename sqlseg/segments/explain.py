@@ -124,8 +124,12 @@ def strongest(
 
     def reasons(rows: slice) -> tuple[tuple[IntArray, ...], FloatArray]:
         found = split([block.take(rows) for block in blocks], assignment.labels[rows], assignment.runner_up[rows])
-        order = np.argsort(-found, axis=1, kind="stable")[:, :count]
-        strength = np.take_along_axis(found, order, axis=1)
+        everyone = np.arange(len(found))
+        order, strength = np.empty((len(found), count), dtype=np.int64), np.empty((len(found), count))
+        for place in range(count):  # which are few: sorting all features of all users takes several times as long
+            order[:, place] = best = found.argmax(axis=1)
+            strength[:, place] = found[everyone, best]
+            found[everyone, best] = -np.inf
         user, rank = np.nonzero(strength > 0)
         return (user + rows.start, rank + 1, order[user, rank]), strength[user, rank]
 

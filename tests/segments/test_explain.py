@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sqlseg.segments.assignment import assign
+from sqlseg.segments.assignment import Assignment, assign
 from sqlseg.segments.blocks import embedding_block, feature_block, rounded
-from sqlseg.segments.explain import contributions, explain, user_reasons
+from sqlseg.segments.explain import contributions, explain, strongest, user_reasons
 from sqlseg.segments.model import FitSettings, fit_cluster_model
 
 INPUTS = ("a__x", "a__y", "encoder:e@1", "encoder:e@1", "encoder:e@1")
@@ -85,3 +87,24 @@ def test_who_has_one_segment_has_no_reasons():
     blocks = [feature_block("a@1", ["a__x"], [[1.0], [2.0], [3.0]])]
     fitted = fit_cluster_model(blocks, FitSettings(k=1))
     assert user_reasons(fitted.model, blocks, fitted.assignment).user.size == 0
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_the_strongest_come_first_and_of_equals_the_first(seed, count):
+    """Against sorting all features of a user, ties in their order."""
+    random = np.random.default_rng(seed)
+    parts = random.integers(-2, 4, (30, 4)).astype(float)
+    names = [f"a__{i}" for i in range(4)]
+    nobody = np.zeros(30, dtype=np.int64)
+    block = feature_block("a@1", names, random.normal(size=(30, 4)))
+    found = strongest(
+        names, [block], Assignment(nobody, parts[:, 0], nobody, parts[:, 0]), lambda *_: parts.copy(), count
+    )
+    told = list(zip(found.user, found.rank, found.feature, found.contribution, found.value, strict=True))
+    expected = [
+        (user, rank, feature, parts[user, feature], block.values[user, feature])
+        for user in range(30)
+        for rank, feature in enumerate(sorted(range(4), key=lambda i: -parts[user, i])[:count], start=1)
+        if parts[user, feature] > 0
+    ]
+    assert told == expected
