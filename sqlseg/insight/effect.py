@@ -1,7 +1,8 @@
 """How far groups lie apart, in standard deviations, and how sure that is: figures from counts, means and squares.
 
-Arrays have one entry a group. `squares` are sums of squared deviations from the group's own mean. What is not defined
-is NaN: a group of fewer than two users, or users who are all alike.
+Arrays have one entry a group; groups are the last axis where there are several features. `squares` are sums of squared
+deviations from the group's own mean. What is not defined is NaN: a group of fewer than two users, or users who are all
+alike.
 """
 
 from dataclasses import dataclass
@@ -74,11 +75,11 @@ def _all_but_each(
     count: FloatArray, mean: FloatArray, squares: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return count, mean and squares of the users of all other groups; sums of what is positive, so none is lost."""
-    apart = 1.0 - np.eye(count.size)
-    others = apart @ count
-    other_mean = apart @ (count * mean) / np.maximum(others, 1)
-    between = (apart * count * (mean - other_mean[:, None]) ** 2).sum(axis=1)
-    return others, other_mean, apart @ squares + between
+    apart = 1.0 - np.eye(count.shape[-1])
+    others = count @ apart
+    other_mean = (count * mean) @ apart / np.maximum(others, 1)
+    between = apart * count[..., None, :] * (mean[..., None, :] - other_mean[..., :, None]) ** 2
+    return others, other_mean, squares @ apart + between.sum(axis=-1)
 
 
 def _varied(squares: FloatArray, count: FloatArray, size: FloatArray) -> NDArray[np.bool_]:

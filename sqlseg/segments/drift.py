@@ -6,7 +6,7 @@ Kolmogorov-Smirnov distance: that of the samples for a feature of up to 100 valu
 Missing values are a bin of their own, above all others: a feature that stops arriving is drift too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sqlseg.segments.blocks import FloatArray
+from sqlseg.segments.ordered import Ordered
+from sqlseg.segments.parts import by_column
 
 Status = Literal["ok", "watch", "shift"]
 STATUSES: tuple[Status, ...] = ("ok", "watch", "shift")
@@ -79,9 +81,10 @@ def population_stability_index(expected: FloatArray, actual: FloatArray, bins: i
     >>> population_stability_index(np.arange(100.0), np.arange(100.0))
     0.0
     """
-    edges = _edges(expected, bins)
-    floor = _floor(expected.size, actual.size)
-    return psi_of_proportions(_proportions(expected, edges), _proportions(actual, edges), floor)
+    first, second = Ordered.of(expected), Ordered.of(actual)
+    edges = _edges(first, bins)
+    floor = _floor(first.users, second.users)
+    return psi_of_proportions(_proportions(first, edges), _proportions(second, edges), floor)
 
 
 def psi_of_proportions(expected: ArrayLike, actual: ArrayLike, floor: float = _FLOOR) -> float:
@@ -101,39 +104,47 @@ def kolmogorov_smirnov(expected: FloatArray, actual: FloatArray) -> float:
     >>> kolmogorov_smirnov(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     1.0
     """
-    first, second = (np.sort(x[~np.isnan(x)]) for x in (expected, actual))
-    if first.size == 0 or second.size == 0:
-        return 0.0 if first.size == second.size else 1.0
-    both = np.concatenate([first, second])
-    below = (np.searchsorted(x, both, side="right") / x.size for x in (first, second))
+    first, second = Ordered.of(expected), Ordered.of(actual)
+    if first.known.size == 0 or second.known.size == 0:
+        return 0.0 if first.known.size == second.known.size else 1.0
+    both = np.concatenate([first.known, second.known])
+    below = (x.at_most(both) / x.known.size for x in (first, second))
     return float(np.abs(np.subtract(*below)).max())
 
 
 def reference(feature: str, values: FloatArray) -> Reference:
     """Return what is to be remembered of one feature of the users a model is fitted to (1-D, NaN for missing)."""
-    edges = _edges(values, _BINS)
-    known = np.sort(values[~np.isnan(values)])
-    knots = np.unique(known)
+    ordered = Ordered.of(values)
+    edges = _edges(ordered, _BINS)
+    knots = ordered.different
     if knots.size > _KNOTS:
-        knots = np.unique(np.quantile(known, np.arange(1, _KNOTS + 1) / _KNOTS, method="inverted_cdf"))
+        shares = np.arange(1, _KNOTS + 1) / _KNOTS
+        knots = np.unique(ordered.known[np.ceil(shares * ordered.known.size).astype(np.int64) - 1])
     return Reference(
         feature,
         tuple(edges.tolist()),
-        tuple(_proportions(values, edges).tolist()),
-        int(values.size),
+        tuple(_proportions(ordered, edges).tolist()),
+        ordered.users,
         tuple(knots.tolist()),
-        tuple(np.searchsorted(known, knots, side="right").tolist()),
+        tuple(ordered.at_most(knots).tolist()),
     )
+
+
+def references(columns: Mapping[tuple[str, int], FloatArray]) -> tuple[Reference, ...]:
+    """Return the reference of each column, by feature and axis, computed side by side."""
+    users = max((values.size for values in columns.values()), default=0)
+    return tuple(by_column(users, lambda column: reference(column[0][0], column[1]), columns.items()))
 
 
 def drift(known: Reference, values: FloatArray, *, psi_limit: float = PSI_LIMIT, ks_limit: float = KS_LIMIT) -> Drift:
     """Return how far these users' values are from the reference, and whether it passes one of the limits."""
-    users = int(values.size)
-    actual = _proportions(values, np.array(known.edges))
+    ordered = Ordered.of(values)
+    users = ordered.users
+    actual = _proportions(ordered, np.array(known.edges))
     expected = np.array(known.proportions)
     psi = psi_of_proportions(expected, actual, _floor(known.user_count, users))
     if known.knots:
-        ks = _distance_at_knots(known, values)
+        ks = _distance_at_knots(known, ordered)
     else:
         ks = float(np.abs(np.cumsum(actual) - np.cumsum(expected)).max())
     if not users or not known.user_count:
@@ -143,6 +154,17 @@ def drift(known: Reference, values: FloatArray, *, psi_limit: float = PSI_LIMIT,
     by_psi = _status(psi, psi_limit, _WATCH_FROM * psi_limit, _psi_by_chance(bins, rate))
     by_ks = _status(ks, ks_limit, _WATCH_FROM**0.5 * ks_limit, _ks_by_chance(rate))
     return Drift(known.feature, psi, ks, max(by_psi, by_ks, key=STATUSES.index))
+
+
+def drift_by_feature(
+    known: Sequence[Reference], columns: Collection[FloatArray], *, psi_limit: float, ks_limit: float
+) -> tuple[Drift, ...]:
+    """Return how far each feature is from its references, which are of these columns, computed side by side."""
+    users = max((values.size for values in columns), default=0)
+    pairs = zip(known, columns, strict=True)
+    return worst_by_feature(
+        by_column(users, lambda pair: drift(*pair, psi_limit=psi_limit, ks_limit=ks_limit), list(pairs))
+    )
 
 
 def worst_by_feature(drifts: Sequence[Drift]) -> tuple[Drift, ...]:
@@ -184,18 +206,16 @@ def _ks_by_chance(rate: float) -> float:
     return float(kolmogi(_CHANCE)) * float(np.sqrt(rate))
 
 
-def _distance_at_knots(known: Reference, values: FloatArray) -> float:
+def _distance_at_knots(known: Reference, values: Ordered) -> float:
     """Return the largest distance of the distribution functions at the knots and just below each."""
-    if values.size == 0:
+    if values.users == 0:
         return 0.0
-    sorted_values = np.sort(values)  # missing ones last
-    sorted_values = sorted_values[: values.size - int(np.isnan(values).sum())]
     knots = np.array(known.knots)
     expected = np.array(known.at_most) / known.user_count
-    at = np.searchsorted(sorted_values, knots, side="right") / values.size
-    below = np.searchsorted(sorted_values, knots, side="left") / values.size
+    at = values.at_most(knots) / values.users
+    below = values.below(knots) / values.users
     # Above the last knot the reference has reached all its known users; what is left of it is missing.
-    last = sorted_values.size / values.size
+    last = values.known.size / values.users
     before = np.append(0.0, expected[:-1])
     return float(max(np.abs(at - expected).max(), np.abs(below - before).max(), abs(last - expected[-1])))
 
@@ -204,24 +224,22 @@ def _floor(expected_users: int, actual_users: int) -> float:
     return max(_FLOOR, 0.5 / max(1, min(expected_users, actual_users)))
 
 
-def _edges(values: FloatArray, bins: int) -> FloatArray:
+def _edges(values: Ordered, bins: int) -> FloatArray:
     """Return different inner edges at quantiles; the largest value is never one, as nothing would lie above it."""
-    known = values[~np.isnan(values)]
+    known = values.known
     if known.size == 0:
         return np.empty(0)
-    edges = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
-    top = known.max()
-    if edges[-1] == top:
-        below = known[known < top]
-        edges = np.unique(np.append(edges[:-1], below.max())) if below.size else edges[:-1]
-    result: FloatArray = edges
-    return result
+    shares = np.arange(1, bins) / bins
+    edges = np.unique(known[np.floor((known.size - 1) * shares).astype(np.int64)])
+    if edges[-1] == known[-1]:
+        below = known[: int(values.below(known[-1:])[0])]
+        edges = np.unique(np.append(edges[:-1], below[-1:]))
+    return edges
 
 
-def _proportions(values: FloatArray, edges: FloatArray) -> FloatArray:
-    if values.size == 0:
+def _proportions(values: Ordered, edges: FloatArray) -> FloatArray:
+    if values.users == 0:
         return np.zeros(edges.size + 2)
-    missing = np.isnan(values)
-    bins = np.where(missing, edges.size + 1, np.searchsorted(edges, values, side="left"))
-    result: FloatArray = np.bincount(bins, minlength=edges.size + 2) / values.size
+    counts = np.diff(np.concatenate([[0], values.at_most(edges), [values.known.size, values.users]]))
+    result: FloatArray = counts / values.users
     return result

@@ -10,12 +10,11 @@ import numpy as np
 from sqlseg.errors import OtherModelFormat, SqlsegError
 from sqlseg.segments.algorithms import FINDS_THE_NUMBER, algorithm, bridge_agreement
 from sqlseg.segments.assignment import NOBODY, Assignment
-from sqlseg.segments.axes import EmbeddingProjection
 from sqlseg.segments.blocks import Block, FloatArray, IntArray, user_count
 from sqlseg.segments.choice_of_k import SMALLEST_SHARE, Criterion, Trial, choose_k
 from sqlseg.segments.clustering import Algorithm, Clustering, one_thread
 from sqlseg.segments.content import ContentProjection
-from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
+from sqlseg.segments.drift import Drift, Reference, drift_by_feature, references
 from sqlseg.segments.parts import by_parts
 from sqlseg.segments.pinning import Pins, held, pinned_segments
 from sqlseg.segments.preprocessing import REPEATED_ABOVE, FeatureScaling, Preprocessing, fit_preprocessing
@@ -114,11 +113,7 @@ class ClusterModel:
         """Return how far each input of these users is from the users of the fit, one row a feature."""
         limits = limits or DriftLimits()
         columns = drift_columns(self.preprocessing, blocks)
-        rows = [
-            drift(known, values, psi_limit=limits.psi, ks_limit=limits.ks)
-            for known, values in zip(self.references, columns.values(), strict=True)
-        ]
-        return worst_by_feature(rows)
+        return drift_by_feature(self.references, columns.values(), psi_limit=limits.psi, ks_limit=limits.ks)
 
     def far_count(self, distances: FloatArray) -> int | None:
         """Return how many of these distances are farther than almost all were at the fit, None where none are known."""
@@ -253,12 +248,12 @@ def fit_cluster_model(
                 f"{settings.algorithm} on a sample and the segments of its users agree to {agreement:.2f} "
                 "(adjusted Rand index; 1 is no loss)."
             )
-        references = tuple(reference(name, values) for (name, _), values in drift_columns(preprocessing, some).items())
+        seen = references(drift_columns(preprocessing, some))
     model = ClusterModel(
         algorithm=settings.algorithm,
         preprocessing=preprocessing,
         centers=tuple(tuple(center) for center in found.centers.tolist()),
-        references=references,
+        references=seen,
         seed=settings.seed,
         fit_user_count=len(X),
         placement=None if isinstance(found.shape, Centroids) else found.shape,
@@ -353,12 +348,12 @@ def drift_columns(preprocessing: Preprocessing, blocks: Sequence[Block]) -> dict
             names = given[fitted.name].columns
             for column in fitted.columns:
                 columns[column.name, 0] = values[:, names.index(column.name)]
-        elif isinstance(fitted, EmbeddingProjection):
-            along = (values - np.array(fitted.center)) @ np.array(fitted.components).T
-            for axis in range(along.shape[1]):
-                columns[fitted.name, axis] = along[:, axis]
-        elif isinstance(fitted, ContentProjection):
-            along = fitted.along(given[fitted.name].terms, values)
+        else:
+            along = (
+                fitted.along(given[fitted.name].terms, values)
+                if isinstance(fitted, ContentProjection)
+                else fitted.along(values)
+            )
             for axis in range(along.shape[1]):
                 columns[fitted.name, axis] = along[:, axis]
     return columns

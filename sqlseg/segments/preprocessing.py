@@ -124,8 +124,7 @@ class Preprocessing:
                     raise UnusableInput(
                         f"{fitted.name} has {values.shape[1]} dimensions, the model knows {len(fitted.center)}."
                     )
-                center, components = np.array(fitted.center), np.array(fitted.components)
-                result[:, first:last] = _known(values - center) @ components.T * fitted.scale
+                result[:, first:last] = _known(fitted.along(values)) * fitted.scale
             first = last
         return rounded(result)
 

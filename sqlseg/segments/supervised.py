@@ -14,7 +14,7 @@ from sqlseg.segments.blocks import Block, FloatArray, IntArray, rounded, user_co
 from sqlseg.segments.boosting import BoostedTrees
 from sqlseg.segments.calibration import Sigmoid, calibrated, calibration_error, fit_calibration
 from sqlseg.segments.clustering import sampled_rows
-from sqlseg.segments.drift import Drift, Reference, drift, reference, worst_by_feature
+from sqlseg.segments.drift import Drift, Reference, drift_by_feature, references
 from sqlseg.segments.learners import LEARNERS, OTHERS_AT_MOST, Classifier, from_parts, to_parts
 from sqlseg.segments.linear import LogisticRegression
 from sqlseg.segments.model import FIT_USERS, ClusterModel, drift_columns
@@ -124,11 +124,7 @@ class SupervisedModel:
         """Return how far each input of these users is from the users of the fit, one row a feature."""
         limits = limits or DriftLimits()
         columns = drift_columns(self.preprocessing, blocks)
-        rows = [
-            drift(known, values, psi_limit=limits.psi, ks_limit=limits.ks)
-            for known, values in zip(self.references, columns.values(), strict=True)
-        ]
-        return worst_by_feature(rows)
+        return drift_by_feature(self.references, columns.values(), psi_limit=limits.psi, ks_limit=limits.ks)
 
     def with_segment_ids(self, segment_ids: Sequence[str]) -> "SupervisedModel":
         """Return the model whose i-th class is the segment `segment_ids[i]`."""
@@ -248,14 +244,14 @@ def fit_supervised_model(
             "(adjusted Rand index; 1 is no loss)."
         )
     notes = [f"{one.column} is not used: {one.reason}." for one in chosen.dropped] + notes
-    references = tuple(reference(name, values) for (name, _), values in drift_columns(chosen, some).items())
+    seen = references(drift_columns(chosen, some))
     model = SupervisedModel(
         algorithm=algorithm,
         preprocessing=chosen,
         classes=labels.classes,
         classifier=found.classifier,
         calibration=calibration,
-        references=references,
+        references=seen,
         seed=seed,
         fit_user_count=y.size,
         labels=labels.fingerprint,

@@ -17,7 +17,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
 from sqlseg.insight.description import segment_description
 from sqlseg.insight.naming import SegmentName, name_still_fits, segment_names
-from sqlseg.insight.profile import FeatureProfile, Standing, segment_profile
+from sqlseg.insight.profile import FeatureProfile, SegmentFigures, Standing
 from sqlseg.resources import sql_text
 from sqlseg.settings import FittedSegmentation, Segmentation
 from sqlseg.workflow.inputs import Readable, numeric_columns
@@ -108,9 +108,8 @@ def record_model(
 _INTERVALS = ("mean_low", "mean_high", "effect_size", "effect_low", "effect_high")
 
 
-def record_profile(engine: Engine, name: str, placed: Placed, readable: Readable) -> tuple[FeatureProfile, ...]:
-    """Replace the profiles of one segmentation; return them."""
-    profile = segment_profile(readable.values, placed.labels, len(placed.segment_ids))
+def record_profile(engine: Engine, name: str, placed: Placed, profile: Sequence[FeatureProfile]) -> None:
+    """Replace the profiles of one segmentation."""
     engine.execute("delete from segments.profile where segmentation = $name", {"name": name})
     rows = pa.table(
         {
@@ -130,7 +129,6 @@ def record_profile(engine: Engine, name: str, placed: Placed, readable: Readable
     )
     with engine.registered("profile_rows", rows):
         engine.execute("insert into segments.profile by name select * from profile_rows")
-    return profile
 
 
 def name_segments(
@@ -192,8 +190,7 @@ def record_membership(
     name: str,
     placed: Placed,
     names: Mapping[str, SegmentName],
-    profile: Sequence[FeatureProfile],
-    standing: Standing,
+    figures: SegmentFigures,
     readable: Readable,
     version: int,
     rule: str | None,
@@ -210,8 +207,8 @@ def record_membership(
                     segment_description(
                         number,
                         names[segment],
-                        profile,
-                        standing,
+                        figures.profile,
+                        figures.standing,
                         share=float(sizes[number]) / max(len(placed.labels), 1),
                         revenue_share=revenue[number],
                         titles=readable.titles,

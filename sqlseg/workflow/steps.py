@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.events.reading import record_reading
 from sqlseg.features.holidays import holiday_table
-from sqlseg.insight.profile import Standing, segment_standings
+from sqlseg.insight.profile import SegmentFigures, segment_figures
 from sqlseg.names import Relation
 from sqlseg.segments.content import VOCABULARY
 from sqlseg.segments.model import ClusterModel
@@ -196,10 +196,10 @@ def record_everything(work: Work, before: Before) -> None:
     for views, together in groupby(plans, lambda plan: work.views_beside(plan.name)):
         readable, some = read_readable(engine, views), list(together)
         placed = [work.placed[plan.name] for plan in some]
-        standings = segment_standings(readable.values, [(one.labels, len(one.segment_ids)) for one in placed])
-        for plan, standing in zip(some, standings, strict=True):
+        figures = segment_figures(readable.values, [(one.labels, len(one.segment_ids)) for one in placed])
+        for plan, found in zip(some, figures, strict=True):
             work.narrator.progress(done, len(plans))
-            record_one(work, plan, readable, standing, causes_of_moves(work, plan, before))
+            record_one(work, plan, readable, found, causes_of_moves(work, plan, before))
             done += 1
     if not work.views_stand:
         for name in work.project.settings.segmentations:
@@ -207,7 +207,7 @@ def record_everything(work: Work, before: Before) -> None:
 
 
 def record_one(
-    work: Work, plan: SegmentationPlan, readable: Readable, standing: Standing, causes: NDArray[Any]
+    work: Work, plan: SegmentationPlan, readable: Readable, figures: SegmentFigures, causes: NDArray[Any]
 ) -> None:
     """Write what one segmentation came to."""
     engine, run, placed = work.engine, work.run, work.placed[plan.name]
@@ -219,10 +219,10 @@ def record_one(
     if fitted:
         recording.record_model(engine, run, plan, segmentation, placed, version)
         remember_model(engine, plan.name, ModelInUse(version, plan.definition))
-    profile = recording.record_profile(engine, plan.name, placed, readable)
-    names = recording.name_segments(engine, plan.name, placed, readable, standing, fitted=fitted)
+    recording.record_profile(engine, plan.name, placed, figures.profile)
+    names = recording.name_segments(engine, plan.name, placed, readable, figures.standing, fitted=fitted)
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
-    recording.record_membership(engine, run, plan.name, placed, names, profile, standing, readable, version, rule)
+    recording.record_membership(engine, run, plan.name, placed, names, figures, readable, version, rule)
     record_reasons(engine, plan.name, placed, work.users)
     record_pins(engine, plan.name, placed.segment_ids, placed.pinned, work.users)
     record_content_profile(engine, plan.name, work.project.contents())

@@ -6,14 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
+from sqlseg.segments import parts
 from sqlseg.segments.drift import (
+    KS_LIMIT,
+    PSI_LIMIT,
     Drift,
     Reference,
     drift,
+    drift_by_feature,
     kolmogorov_smirnov,
     population_stability_index,
     psi_of_proportions,
     reference,
+    references,
     worst_by_feature,
 )
 
@@ -134,6 +139,54 @@ def test_a_constant_and_an_empty_reference():
     never = reference("a__x", np.full(50, np.nan))
     assert drift(never, np.full(5, np.nan)).status == "ok"
     assert drift(reference("a__x", normal), np.empty(0)).status == "ok"
+
+
+def plain_proportions(values, edges):
+    bins = np.where(np.isnan(values), edges.size + 1, np.searchsorted(edges, values, side="left"))
+    return np.bincount(bins, minlength=edges.size + 2) / values.size
+
+
+lognormal = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).lognormal(size=500))
+
+
+@given(samples | lognormal)
+def test_a_reference_is_what_numpy_makes_of_the_values(values):
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return
+    kept = reference("a__x", values)
+    edges = np.unique(np.quantile(known, np.arange(1, 10) / 10, method="lower"))
+    if edges[-1] == known.max():  # nothing would lie above it: the next smaller value, where there is one
+        edges = np.unique(np.append(edges[:-1], known[known < known.max()].max(initial=-np.inf)))
+        edges = edges[np.isfinite(edges)]
+    knots = np.unique(known)
+    if knots.size > 100:
+        knots = np.unique(np.quantile(known, np.arange(1, 101) / 100, method="inverted_cdf"))
+    assert (kept.edges, kept.knots) == (tuple(edges), tuple(knots))
+    assert kept.at_most == tuple(int((known <= knot).sum()) for knot in knots)
+    assert kept.proportions == tuple(plain_proportions(values, edges))
+
+
+@given(samples | lognormal, samples | lognormal)
+def test_psi_from_the_reference_is_that_of_the_samples(first, second):
+    if not first.size or not second.size:
+        return
+    kept = reference("a__x", first)
+    edges, floor = np.array(kept.edges), max(1e-4, 0.5 / min(first.size, second.size))
+    expected = psi_of_proportions(plain_proportions(first, edges), plain_proportions(second, edges), floor)
+    assert drift(kept, second).psi == expected == population_stability_index(first, second)
+
+
+def test_columns_of_many_users_are_looked_at_side_by_side_with_the_same_result(monkeypatch):
+    columns = {("a__x", 0): normal, ("e", 0): normal**2, ("e", 1): np.floor(normal)}
+    later = [column + 0.4 for column in columns.values()]
+    alone = tuple(reference(feature, values) for (feature, _), values in columns.items())
+    monkeypatch.setattr(parts, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(parts.os, "cpu_count", lambda: 4)
+    assert references(columns) == alone
+    rows = [drift(known, values) for known, values in zip(alone, later, strict=True)]
+    limits = {"psi_limit": PSI_LIMIT, "ks_limit": KS_LIMIT}
+    assert drift_by_feature(alone, later, **limits) == worst_by_feature(rows)
 
 
 def test_a_reference_survives_json():

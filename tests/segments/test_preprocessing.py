@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
 from sqlseg.segments.axes import EmbeddingProjection
 from sqlseg.segments.blocks import UnusableInput, embedding_block, feature_block, user_count
@@ -110,6 +111,17 @@ def test_an_embedding_keeps_the_axes_that_hold_nine_tenths():
     assert all(axis[np.abs(axis).argmax()] > 0 for axis in np.array(projection.components))
     flat = embedding_block("encoder:flat@1", np.random.default_rng(1).normal(size=(500, 64)))
     assert len(fit_preprocessing([flat]).blocks[0].components) == 16
+
+
+def test_users_are_turned_onto_the_axes_of_an_embedding_a_part_at_a_time():
+    values = np.random.default_rng(0).normal(size=(5_000, 8)) * np.arange(1, 9) + 3
+    values[[7, 4_999]] = np.nan
+    [fitted] = fit_preprocessing([embedding_block("encoder:e@1", values)]).blocks
+    along = fitted.along(values)
+    assert np.isnan(along[[7, 4_999]]).all()
+    expected = PCA(len(fitted.components)).fit(values[~np.isnan(values[:, 0])]).transform(values[:7])
+    assert np.abs(along[:7]) == pytest.approx(np.abs(expected), abs=1e-9)
+    assert along == pytest.approx((values - fitted.center) @ np.array(fitted.components).T, nan_ok=True, abs=1e-12)
 
 
 def test_a_user_without_an_embedding_sits_at_its_center():

@@ -4,10 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import skew
 
 from sqlseg.segments.blocks import feature_block
 from sqlseg.segments.preprocessing import fit_preprocessing
-from sqlseg.segments.scaling import CAP, fit_column, scaled_column
+from sqlseg.segments.scaling import CAP, fit_and_scale, fit_column, scaled_column
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,27 @@ def test_opposite_giants_are_told_apart():
     block = feature_block("a@1", ["a__x"], values[:, None])
     placed = fit_preprocessing([block]).transform([block])[:, 0]
     np.testing.assert_allclose(placed, np.where(np.arange(400) % 2, 1.0, -1.0), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", ["normal", "lognormal", "counts", "half missing"])
+def test_the_figures_are_those_of_numpy_and_scipy(shape):
+    random = np.random.default_rng(3)
+    values = {
+        "normal": random.normal(5, 2, 4_001),
+        "lognormal": random.lognormal(1, 1, 4_001),
+        "counts": random.poisson(2, 4_001).astype(float),
+        "half missing": np.where(random.random(4_001) < 0.5, np.nan, random.normal(size=4_001)),
+    }[shape]
+    found, scaled = fit_and_scale("a__x", values)
+    assert found == fit_column("a__x", values)
+    assert (found.low, found.median, found.high) == tuple(np.nanquantile(values, [0.01, 0.5, 0.99]))
+    x = np.clip(np.nan_to_num(values, nan=found.median), found.low, found.high)
+    assert found.log == (x.min() >= 0 and skew(x) > 1 and abs(skew(np.log1p(x))) < skew(x))
+    assert found.log == (shape == "lognormal")
+    x = np.log1p(x) if found.log else x
+    assert (found.mean, found.std) == (x.mean(), x.std())
+    np.testing.assert_array_equal(scaled, scaled_column(values, found))
+    np.testing.assert_allclose(scaled, np.clip((x - x.mean()) / x.std(), -CAP, CAP))
 
 
 def test_giants_that_are_all_the_same_are_constant():
