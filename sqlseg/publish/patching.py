@@ -31,13 +31,12 @@ _STORAGE_V1_0_0 = (64).to_bytes(8, "little")
 class Patch:
     """What is known of the last published file.
 
-    `users` is a relation of all users whose rows may differ in the tables `by_user`; whatever else differs is found by
-    comparing. `whole_bytes` is the size of the file when it was last built whole, `contents` what its tables held when
-    it was published.
+    `by_user` are tables of which only some rows may differ, each with a relation of all users whose rows these are;
+    whatever else differs is found by comparing. `whole_bytes` is the size of the file when it was last built whole,
+    `contents` what its tables held when it was published.
     """
 
-    users: str
-    by_user: frozenset[Relation]
+    by_user: Mapping[Relation, str]
     whole_bytes: int
     contents: Mapping[Relation, TableContent]
 
@@ -114,8 +113,9 @@ def _bring_up_to_date(engine: Engine, relation: PublishedRelation, patch: Patch,
     target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
     select = f"select {projection(engine, relation)} from {relation.source}"
     before = patch.contents.get(relation.target)
-    if before is not None and relation.target in patch.by_user:
-        expected = _replace_rows(engine, relation, target, select, patch.users, before)
+    users = patch.by_user.get(relation.target)
+    if before is not None and users is not None:
+        expected = _replace_rows(engine, relation, target, select, users, before)
     else:
         expected = table_content(engine, relation.target, select)
         if table_content(engine, relation.target, f"select * from {target}") != expected:

@@ -9,20 +9,34 @@ from numpy.typing import NDArray
 from sqlseg.engine.duckdb import Engine
 from sqlseg.insight.rules import imitate, readable_rule
 from sqlseg.resources import sql_text
+from sqlseg.segments.explain import UserReasons
 from sqlseg.workflow.inputs import Readable
 from sqlseg.workflow.recording import Run
+from sqlseg.workflow.restating import OF_ONE
 from sqlseg.workflow.segmenting import Placed
 
 
-def record_reasons(engine: Engine, name: str, placed: Placed, users: NDArray[Any]) -> None:
-    """Replace the reasons of those users of one segmentation who were looked at; a rule needs none."""
-    some = "" if placed.changed is None else " and user_id in (select user_id from touched_users)"
-    engine.execute(f"delete from segments.user_reason where segmentation = $name{some}", {"name": name})
-    reasons = placed.reasons
-    if reasons is None or not reasons.user.size:
+def record_reasons(engine: Engine, name: str, placed: Placed, users: NDArray[Any], *, everyone: bool) -> None:
+    """Replace the reasons of everyone in one segmentation, or of those users who are `restated`; a rule needs none.
+
+    Where all have been placed anew, those whose reasons alone are others join the restated users.
+    """
+    some = "" if everyone else f" and user_id in (select user_id from {OF_ONE})"
+    where = {"segmentation": name}
+    delete = f"delete from segments.user_reason where segmentation = $segmentation{some}"
+    if placed.reasons is None:
+        engine.execute(delete, where)
         return
+    with engine.registered("reason_rows", _reason_rows(placed, placed.reasons, users)):
+        if placed.changed is None and not everyone:
+            engine.execute(sql_text("steps/segments/other_reasons.sql"), where)
+        engine.execute(delete, where)
+        engine.execute(sql_text("steps/segments/insert_reasons.sql"), {**where, "everyone": everyone})
+
+
+def _reason_rows(placed: Placed, reasons: UserReasons, users: NDArray[Any]) -> pa.Table:
     ids = np.array(placed.segment_ids, dtype=object)
-    rows = pa.table(
+    return pa.table(
         {
             "user_id": pa.array(users[reasons.user], pa.string()),
             "segment_id": pa.array(ids[placed.labels[reasons.user]], pa.string()),
@@ -32,8 +46,6 @@ def record_reasons(engine: Engine, name: str, placed: Placed, users: NDArray[Any
             "contribution": pa.array(reasons.contribution, pa.float64()),
         }
     )
-    with engine.registered("reason_rows", rows):
-        engine.execute(sql_text("steps/segments/insert_reasons.sql"), {"segmentation": name})
 
 
 def record_rules(engine: Engine, run: Run, name: str, placed: Placed, readable: Readable, version: int) -> None:

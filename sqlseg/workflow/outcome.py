@@ -40,7 +40,8 @@ class Move:
 class Outcome:
     """What a refresh did, or a plan found that it would do.
 
-    `by_user` are the published tables in which only rows of touched users are other than before.
+    `by_user` are the published tables in which only rows of some users can be other than before, each with the
+    temporary table of these users.
     """
 
     run_id: str
@@ -53,6 +54,6 @@ class Outcome:
     published: Path | None
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
-    by_user: tuple[Relation, ...] = ()
+    by_user: Mapping[Relation, str] = field(default_factory=dict)
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     """What was measured of users against the model that placed them, by segmentation; nothing where one was fitted."""

@@ -56,9 +56,10 @@ def mark_unpublished(engine: Engine) -> None:
 def _publish(engine: Engine, project: Project, outcome: Outcome, path: Path, stopwatch: Stopwatch) -> None:
     """Patch a copy of the last published file where little has changed since, else build it whole; then swap."""
     patch = _patch(engine, project, outcome, path)
-    relations = relations_to_publish(engine, project, [] if patch is None else [patch.users])
+    relations = relations_to_publish(engine, project, [] if patch is None else sorted(set(patch.by_user.values())))
     if patch is not None:
-        patch = replace(patch, users=as_published(project, patch.users))
+        published = {table: as_published(project, users) for table, users in patch.by_user.items()}
+        patch = replace(patch, by_user=published)
     with engine.beside() as other, beside(other.checkpoint):  # one thread writes either file, so both at a time
         snapshot, whole_bytes = _patched_or_whole(engine, path, relations, patch, stopwatch)
     _remember(engine, path, snapshot, whole_bytes)
@@ -142,12 +143,12 @@ def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Pa
         "select max(run_id) from segments.run where status = 'done' and kind <> 'noop' and run_id < $run_id",
         {"run_id": outcome.run_id},
     )
-    touched = int(engine.value("select count(*) from touched_users"))
-    if known[1] < patching.SMALLEST_BYTES or touched > PATCHED_SHARE * outcome.users_total:
+    most = max(int(engine.value(f"select count(*) from {users}")) for users in set(outcome.by_user.values()))
+    if known[1] < patching.SMALLEST_BYTES or most > PATCHED_SHARE * outcome.users_total:
         return None
     if known[0] != before or published_run(path) != before or published_measures(path) != policy(project).measures:
         return None
-    return Patch("touched_users", frozenset(outcome.by_user), int(known[1]), _contents(engine))
+    return Patch(outcome.by_user, int(known[1]), _contents(engine))
 
 
 def _contents(engine: Engine) -> dict[Relation, TableContent]:

@@ -22,6 +22,7 @@ from sqlseg.resources import sql_text
 from sqlseg.settings import FittedSegmentation, Segmentation
 from sqlseg.workflow.inputs import Readable, numeric_columns
 from sqlseg.workflow.plan import SegmentationPlan
+from sqlseg.workflow.restating import OF_ONE
 from sqlseg.workflow.ruling import UNASSIGNED
 from sqlseg.workflow.segmenting import Placed
 
@@ -194,8 +195,10 @@ def record_membership(
     readable: Readable,
     version: int,
     rule: str | None,
+    *,
+    everyone: bool,
 ) -> None:
-    """Replace the memberships of those users who were looked at, and bring the segments up to date."""
+    """Replace the memberships of everyone, or of those users who are `restated`; bring the segments up to date."""
     sizes = placed.sizes()
     revenue = _revenue_shares(engine, placed)
     rows = pa.table(
@@ -225,9 +228,9 @@ def record_membership(
     )
     with engine.registered("segment_rows", rows):
         engine.execute("create or replace temp table segment_names as select * from segment_rows")
-    some = "" if placed.changed is None else " and user_id in (select user_id from touched_users)"
+    some = "" if everyone else f" and user_id in (select user_id from {OF_ONE})"
     engine.execute(f"delete from segments.membership where segmentation = $name{some}", {"name": name})
-    if placed.changed is not None:
+    if not everyone:
         engine.execute(sql_text("steps/segments/update_membership.sql"), {"segmentation": name, "as_of": run.as_of})
     engine.execute(
         sql_text("steps/segments/insert_membership.sql"),

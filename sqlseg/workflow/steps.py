@@ -31,6 +31,7 @@ from sqlseg.workflow.live import create_live_views, drop_live_view
 from sqlseg.workflow.materialise import create_public_view
 from sqlseg.workflow.pins import record_pins
 from sqlseg.workflow.plan import Plan, SegmentationPlan
+from sqlseg.workflow.restating import RESTATED, begin_restating, find_restated, keep_restated
 from sqlseg.workflow.ruling import rule_segments
 from sqlseg.workflow.segment_ids import live_segments
 from sqlseg.workflow.segmenting import (
@@ -46,6 +47,7 @@ from sqlseg.workflow.segmenting import (
 from sqlseg.workflow.standing import read_standing
 from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model
 from sqlseg.workflow.supervising import apply_learned, learn_segments
+from sqlseg.workflow.touched import TOUCHED
 from sqlseg.workflow.used_inputs import record_inputs
 from sqlseg.workflow.work import Before, Work
 
@@ -192,6 +194,7 @@ def record_everything(work: Work, before: Before) -> None:
     engine, run = work.engine, work.run
     if not work.activity_kept:
         keep_activity(engine, run.as_of, everyone=work.plan.everyone_because is not None)
+    begin_restating(engine)
     plans, done = work.plan.segmentations, 0
     for views, together in groupby(plans, lambda plan: work.views_beside(plan.name)):
         readable, some = read_readable(engine, views), list(together)
@@ -215,15 +218,22 @@ def record_one(
     model = work.models.get(plan.name)
     fitted = plan.action == "fit" or model is None or plan.redefined
     version = model.version if model and not fitted else next_model_version(engine, plan.name)
+    everyone = placed.changed is None and not work.others_stand
     work.users_moved += recording.record_moves(engine, run, plan.name, placed, work.users, causes)
+    if not everyone:
+        find_restated(engine, plan.name, version, placed_anew=placed.changed is None)
     if fitted:
         recording.record_model(engine, run, plan, segmentation, placed, version)
         remember_model(engine, plan.name, ModelInUse(version, plan.definition))
     recording.record_profile(engine, plan.name, placed, figures.profile)
     names = recording.name_segments(engine, plan.name, placed, readable, figures.standing, fitted=fitted)
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
-    recording.record_membership(engine, run, plan.name, placed, names, figures, readable, version, rule)
-    record_reasons(engine, plan.name, placed, work.users)
+    recording.record_membership(
+        engine, run, plan.name, placed, names, figures, readable, version, rule, everyone=everyone
+    )
+    record_reasons(engine, plan.name, placed, work.users, everyone=everyone)
+    if not everyone:
+        keep_restated(engine)
     record_pins(engine, plan.name, placed.segment_ids, placed.pinned, work.users)
     record_content_profile(engine, plan.name, work.project.contents())
     if fitted and placed.model is not None:
@@ -238,19 +248,22 @@ def record_one(
     recording.record_segmentation(engine, run, plan.name, segmentation, placed, version, fitted_at)
 
 
-def changed_by_user(work: Work) -> tuple[Relation, ...]:
-    """Return the published tables in which only rows of touched users can be other than the last refresh left them."""
+def changed_by_user(work: Work) -> dict[Relation, str]:
+    """Return the published tables in which only some rows can be other than the last refresh left them.
+
+    With each comes the temporary table of the users whose rows these are.
+    """
     if work.plan.everyone_because is not None or work.last is None:
-        return ()
+        return {}
     same_day = work.plan.as_of == work.last.as_of
     views = [view for view in work.plan.features() if not work.concerns_everyone(view)]
     views += [view for view in work.learned_views if same_day or not view.name.startswith("forecast_")]
-    tables = [Relation("features", f"{view.name}_v{view.version}") for view in views]
-    placed_by_user = all(placed.changed is not None for placed in work.placed.values())
-    if same_day and placed_by_user and not work.holidays_changed:
-        tables += [Relation("segments", name) for name in ("membership", "membership_history", "user_reason")]
-        tables += [Relation("segments", f"{name}_users") for name in work.project.settings.segmentations]
-    return tuple(tables)
+    tables = dict.fromkeys((Relation("features", f"{view.name}_v{view.version}") for view in views), TOUCHED)
+    if work.others_stand:
+        names = ["membership", "membership_history", "user_reason"]
+        names += [f"{name}_users" for name in work.project.settings.segmentations]
+        tables |= dict.fromkeys((Relation("segments", name) for name in names), RESTATED)
+    return tables
 
 
 def create_public_views(work: Work) -> None:

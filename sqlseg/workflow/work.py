@@ -102,6 +102,17 @@ class Work:
             return True
         return self.holidays_changed and any("holidays" in part.reads for part in registry.closure([view]))
 
+    @property
+    def others_stand(self) -> bool:
+        """Whether users whom nothing touched stand as they did, but for what a rule or model makes of all of them."""
+        last, plan = self.last, self.plan
+        return (
+            last is not None
+            and plan.everyone_because is None
+            and plan.as_of == last.as_of
+            and not self.holidays_changed
+        )
+
     def moves_everyone(self, name: str) -> bool:
         """Whether inputs of a segmentation may have changed for users whom nothing touched since they were placed."""
         project = self.project

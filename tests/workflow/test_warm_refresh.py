@@ -145,7 +145,7 @@ SIZE = PublishedRelation(Relation("segments", "size"), "size", "How many.")
 
 def patched(engine, path, relations, **how):
     given = {"whole_bytes": path.stat().st_size, **how}
-    known = Patch("changed", frozenset({SIZE.target}), **given)
+    known = Patch({SIZE.target: "changed"}, **given)
     return publish_snapshot(engine, path, relations, None, lambda new: patch_copy(engine, path, new, relations, known))
 
 
