@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/scale.py [--sizes 1M/50k 10M/500k ...] [--usual-up-to 10M] [--memory-limit 500MB]
 
-Each size is a shop of its own; every run is a process of its own. The limits are three things that any such refresh
+Each size is a shop of its own, whose events stand in order of time, as a log has them; every run is a process of its own.
+The limits are three things that any such refresh
 must do, done alone: DuckDB reads the file and sorts the events by user and time; ONNX Runtime runs the encoder over
 ready-made tensors of as many tokens; NumPy multiplies the matrices of the fits and of placing everybody. Prints tables,
 and writes results/scale.json. A run that fails, for want of memory for instance, is told and the others go on.
@@ -136,6 +137,20 @@ def measure_limits(events: Path, warehouse: Path, users: int, threads: int, repo
 # -- all sizes -----------------------------------------------------------------------------------------------------
 
 
+def write_log(path: Path, one: Size) -> None:
+    """Write a shop's events in the order in which they happened; simulated ones come user by user."""
+    drawn = path.with_suffix(".drawn")
+    write_synthetic_events(drawn, one.users, one.events, seed=0)
+    with duckdb.connect(config={"temp_directory": str(path.parent), "memory_limit": "8GB"}) as connection:
+        # Renamed when it is whole: a file that is there is believed in the next run.
+        ordered = path.with_suffix(".part")
+        connection.execute(
+            f"copy (from read_parquet('{drawn}') order by event_time) to '{ordered}' (format parquet, compression zstd)"
+        )
+    drawn.unlink()
+    ordered.rename(path)
+
+
 def told(run: ProcessRun) -> dict[str, object]:
     return {"seconds": run.report["seconds"], "wall": run.wall, "cpu": run.cpu, "peak_mb": run.peak_mb}
 
@@ -145,7 +160,7 @@ def measured(one: Size, folder: Path, threads: int, limit: str | None, *, usual:
     events, project, report = folder / "events" / f"{one.events}.parquet", folder / "project", folder / "report.json"
     events.parent.mkdir(exist_ok=True)
     if not events.is_file():
-        write_synthetic_events(events, one.users, one.events, seed=0)
+        write_log(events, one)
     shutil.rmtree(project, ignore_errors=True)
     calls = {"sqlseg": ("sqlseg_way.py", [events, project, report, threads, *([limit] if limit else [])])}
     limits = ["--limits", events, project / "warehouse.duckdb", one.users, report, "--threads", threads]
