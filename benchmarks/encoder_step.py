@@ -23,7 +23,7 @@ from features import take_in
 from measuring import keep_result, peak_kb
 
 from sqlseg.encoders.batching import cut_batches, pad_right
-from sqlseg.encoders.embedding import SLICE_USERS, embed
+from sqlseg.encoders.embedding import embed, token_slices
 from sqlseg.encoders.manifest import load_encoder
 from sqlseg.encoders.session import EncoderSession, open_session
 from sqlseg.encoders.udf import sorted_tokens, token_encoder, token_lists
@@ -84,7 +84,7 @@ def one_round(folder: Path, encoder_ref: str, threads: int) -> tuple[dict[str, f
         )
         slices = []
         started = time.perf_counter()
-        for first, last in engine.rows(sql_text("steps/embed/slices.sql"), {"slice_users": SLICE_USERS}):
+        for first, last in token_slices(engine):
             rows = engine.table(sql_text("steps/embed/token_rows.sql"), {"first_user": first, "last_user": last})
             slices.append(token_lists(rows, encoder.manifest.columns))
         seconds["SQL: events to sequences"] = time.perf_counter() - started

@@ -2,11 +2,11 @@
 
 Usage: python benchmarks/scale.py [--sizes 1M/50k 10M/500k ...] [--usual-up-to 10M] [--memory-limit 500MB]
 
-Each size is a shop of its own, whose events stand in order of time, as a log has them; every run is a process of its own.
-The limits are three things that any such refresh
-must do, done alone: DuckDB reads the file and sorts the events by user and time; ONNX Runtime runs the encoder over
-ready-made tensors of as many tokens; NumPy multiplies the matrices of the fits and of placing everybody. Prints tables,
-and writes results/scale.json. A run that fails, for want of memory for instance, is told and the others go on.
+Each size is a shop of its own, whose events stand in order of time, as a log has them; every run is a process of its
+own. The limits are three things that any such refresh must do, done alone: DuckDB reads the file and sorts the events
+by user and time; ONNX Runtime runs the encoder over ready-made tensors of as many tokens; NumPy multiplies the matrices
+of the fits and of placing everybody. Prints tables, and writes results/scale.json. A run that fails, for want of memory
+for instance, is told and the others go on.
 """
 
 import argparse

@@ -16,8 +16,13 @@ from sqlseg.encoders.udf import TokenEncoder, encoding_function, token_lists
 from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
 
-SLICE_USERS = 35_000
-"""Users whose tokens are read at a time; 64 tokens of 28 figures each make 250 MB, of which there are two at most."""
+SLICES = 8
+SLICE_USERS, SLICE_USERS_AT_MOST = 35_000, 125_000
+"""Users whose tokens are read at a time are an eighth of all, within these bounds.
+
+Events in the order of a log are read whole for every slice. 35,000 users with 64 tokens of 28 figures each make 250 MB,
+of which there are two at most; larger slices take no more than the 2 kB a user that segments need later.
+"""
 
 _READ_AT_ONCE = 4_096
 """Users whose lists of tokens are one part of a slice."""
@@ -104,7 +109,7 @@ def embed(
     embedded_at: datetime,
     device: Device = "auto",
     threads: int = 1,
-    slice_users: int = SLICE_USERS,
+    slice_users: int | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> EmbedResult:
     """Bring `embeddings.<encoder>_v<k>` up to date for the users of `users_relation`.
@@ -122,7 +127,7 @@ def embed(
     session = open_session(encoder, device)
     _bind(engine, encoder, sequence_relation, users_relation)
     table = f'embeddings."{encoder.table}"'
-    slices = engine.rows(sql_text("steps/embed/slices.sql"), {"slice_users": slice_users})
+    slices = token_slices(engine, slice_users)
     known = {
         "model_sha256": encoder.manifest.sha256,
         "provider": session.provider,
@@ -167,6 +172,16 @@ def embed(
     engine.execute("drop view embed_known; drop view embed_sequence; drop view embed_users")
     total = int(engine.value(f"select count(*) from {table}"))
     return EmbedResult(encoder.ref, total, embedded, removed, session.provider)
+
+
+def token_slices(engine: Database, slice_users: int | None = None) -> list[tuple[str, str]]:
+    """Return the first and last user of each slice of `embed_users`, in order, of as many users as memory allows."""
+    if slice_users is None:
+        users = int(engine.value("select count(*) from embed_users"))
+        slice_users = min(max(users // SLICES, SLICE_USERS), SLICE_USERS_AT_MOST)
+    return [
+        (first, last) for first, last in engine.rows(sql_text("steps/embed/slices.sql"), {"slice_users": slice_users})
+    ]
 
 
 def _token_slice(engine: Database, encoder: Encoder, place: Mapping[str, Any]) -> pa.Table:
