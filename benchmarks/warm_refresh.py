@@ -2,10 +2,11 @@
 
 Usage: python benchmarks/warm_refresh.py [--events N] [--users N] [--threads N] [--folder DIR] [--keep]
 
-One shop, in this order: a cold refresh; new events of 1% of the users on the same day; the events of a new day; and, of
-a watch that goes on from there, the second round, which finds 1,000 new events. All in one process, so none but the
-first counts what is imported and parsed once. Prints seconds by step as a Markdown table, and writes it with the
-machine to results/warm_refresh.md and results/warm_refresh.json.
+One shop, in this order: a cold refresh; new events of 1% of the users on the same day; the events of a new day. Each is
+a command: a process of its own, which counts what it imports, parses and reads. Then a watch goes on from there, one
+process that keeps in memory what it has read: its first two rounds find 1,000 new events each, its third new events of
+1% of the users. Prints seconds by step as a Markdown table, and writes it with the machine to
+results/warm_refresh.md and results/warm_refresh.json.
 """
 
 import argparse
@@ -15,12 +16,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
 import duckdb
-from measuring import machine
+from measuring import machine, peak_kb, run_process
 from sqlseg_way import SETTINGS
 
 from sqlseg.synth import write_synthetic_events
@@ -31,8 +34,12 @@ from sqlseg.workflow.watching import Round, Tally, watch
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = ("events", "features", "segments", "tables", "checks", "publish")
-GOALS = {"new events of 1% of the users": 0.05, "a new day": 0.30}
-ROUND, ROUND_SECONDS = "a round, 1,000 new events", 2.0
+COLD, ONE_PERCENT, NEW_DAY = "a command, cold", "a command, new events of 1% of the users", "a command, a new day"
+FIRST_ROUND, ROUND = "a watch's first round, 1,000 new events", "a watch's next round, 1,000 new events"
+LARGER_ROUND = "a watch's next round, new events of 1% of the users"
+ROUNDS, ROUND_SECONDS = (FIRST_ROUND, ROUND, LARGER_ROUND), 2.0
+BATCHES = {ONE_PERCENT: "same", NEW_DAY: "day", FIRST_ROUND: "round1", ROUND: "round2", LARGER_ROUND: "round3"}
+GOALS = {ONE_PERCENT: 0.05, LARGER_ROUND: 0.05, NEW_DAY: 0.30}
 RULES = '\n[segmentations.value]\nkind = "rules"\nsql = "sql/value.sql"\n'
 VALUE = """
 select user_id, case when spend >= 100 then 'High' when spend > 0 then 'Low' else 'Browsers' end as segment_name
@@ -65,7 +72,7 @@ copy (
     from known, noon
     where number <= {each}
     limit {limit}
-) to '{folder}/{batch}.parquet'
+) to '{later}/{batch}.parquet'
 """
 
 
@@ -79,79 +86,111 @@ def make_project(directory: Path, folder: Path, threads: int) -> None:
     (directory / "sql" / "events.sql").write_text(query, encoding="utf-8")
 
 
-def timed(directory: Path, options: Options) -> tuple[dict[str, float], Outcome]:
-    """Refresh once; return seconds by step, in all, and of the processor."""
+def make_events(folder: Path, later: Path, users: int, events: int) -> None:
+    """Write the events that the shop begins with, and apart from them those that come in before each refresh."""
+    folder.mkdir()
+    later.mkdir()
+    whole = later / "whole.parquet"
+    write_synthetic_events(whole, users, events, seed=0)
+    duckdb.sql(BASE.format(whole=whole, folder=folder))
+    whole.unlink()
+    a_day = min(10_000, max(events // 365 // 2, 1) * 10_000 // users)
+    of_1_percent = {"each": 3, "of_10000": 100, "limit": events}
+    thousand = {"each": 2, "of_10000": 10_000, "limit": 1_000}
+    batches = {
+        ONE_PERCENT: {"hours": 1, **of_1_percent},
+        NEW_DAY: {"hours": 23, "each": 2, "of_10000": a_day, "limit": events},
+        FIRST_ROUND: {"hours": 25, **thousand},
+        ROUND: {"hours": 26, **thousand},
+        LARGER_ROUND: {"hours": 27, **of_1_percent},
+    }
+    for name, how in batches.items():
+        duckdb.sql(MORE.format(folder=folder, later=later, batch=BATCHES[name], **how))
+
+
+def command(directory: Path, report: Path) -> None:
+    """Refresh once; write seconds by step, and what was done, to a file."""
     clock = Clock(lambda: datetime.now(UTC).replace(tzinfo=None), time.perf_counter)
-    started, worked = time.perf_counter(), time.process_time()
-    outcome = refresh(directory, options, clock, Silence())
-    seconds = {step: round(outcome.seconds.get(step, 0.0), 2) for step in STEPS}
-    seconds["all"], seconds["cpu"] = time.perf_counter() - started, time.process_time() - worked
-    return {step: round(value, 2) for step, value in seconds.items()}, outcome
+    outcome = refresh(directory, Options(refit="never"), clock, Silence())
+    told = {"seconds": by_step(outcome), "done": done(outcome), "peak_kb": peak_kb()}
+    report.write_text(json.dumps(told), encoding="utf-8")
 
 
-def watched(directory: Path, prepare: Sequence[Callable[[], None]]) -> tuple[dict[str, float], Outcome]:
-    """Watch for as many rounds as there is something to prepare before them; return the last as `timed` does.
+def rounds(directory: Path, report: Path) -> None:
+    """Watch until every batch of events for a round has come in; write of each round what `command` does.
 
     A round is what people wait for: it ends with the new file in its place. What is made ready for the next one is not
     counted.
     """
     clock = Clock(lambda: datetime.now(UTC).replace(tzinfo=None), time.perf_counter)
-    steps, seen, worked = iter(prepare), [], [0.0]
+    coming, told, worked = iter(ROUNDS), {}, [0.0]
 
     def before(seconds: float) -> None:
-        try:
-            next(steps)()
-        except StopIteration:
-            raise KeyboardInterrupt from None
+        name = next(coming, None)
+        if name is None:
+            raise KeyboardInterrupt
+        comes_in(directory.parent, name)
         worked[0] = time.process_time()
 
     def hear(one: Round, tally: Tally) -> None:
-        seen.append((one, time.process_time() - worked[0]))
+        processor = time.process_time() - worked[0]
+        assert one.outcome is not None, one.error
+        seconds = {**by_step(one.outcome), "all": round(one.seconds, 2), "cpu": round(processor, 2)}
+        told[ROUNDS[len(told)]] = {"seconds": seconds, "done": done(one.outcome), "peak_mb": round(peak_kb() / 1024)}
 
     before(0)
     watch(directory, Options(refit="never"), clock, Silence(), every=60, wait=before, tell=hear)
-    last, processor = seen[-1]
-    assert last.outcome is not None, last.error
-    seconds = {step: round(last.outcome.seconds.get(step, 0.0), 2) for step in STEPS}
-    return {**seconds, "all": round(last.seconds, 2), "cpu": round(processor, 2)}, last.outcome
+    report.write_text(json.dumps({"rounds": told, "peak_kb": peak_kb()}), encoding="utf-8")
 
 
-def rounds(folder: Path, users: int, events: int) -> dict[str, Callable[[], None]]:
-    """Return what happens to the events before each refresh, by its name."""
-
-    def more(**how: object) -> Callable[[], None]:
-        return lambda: duckdb.sql(MORE.format(folder=folder, **how))
-
-    a_day = max(events // 365 // 2, 1)
-    return {
-        "cold": lambda: None,
-        "new events of 1% of the users": more(batch="same", hours=1, each=3, of_10000=100, limit=events),
-        "a new day": more(batch="day", hours=23, each=2, of_10000=min(10_000, a_day * 10_000 // users), limit=events),
-    }
+def comes_in(work: Path, name: str) -> None:
+    """Put a batch of events among those of the shop."""
+    (work / "later" / f"{BATCHES[name]}.parquet").rename(work / "events" / f"{BATCHES[name]}.parquet")
 
 
-def watch_rounds(folder: Path) -> list[Callable[[], None]]:
-    """Return what comes in before each round of the watch."""
-
-    def thousand(number: int) -> Callable[[], None]:
-        how = {"batch": f"round{number}", "hours": 24 + number, "each": 2, "of_10000": 10_000, "limit": 1_000}
-        return lambda: duckdb.sql(MORE.format(folder=folder, **how))
-
-    return [thousand(1), thousand(2)]
+def by_step(outcome: Outcome) -> dict[str, float]:
+    """Return the seconds of each step."""
+    return {step: round(outcome.seconds.get(step, 0.0), 2) for step in STEPS}
 
 
-def markdown(measured: dict[str, dict[str, float]], outcomes: dict[str, Outcome]) -> str:
+def done(outcome: Outcome) -> dict[str, str | int]:
+    """Return the kind of a refresh, and how many users were touched and moved."""
+    return {"kind": outcome.plan.kind, "touched": outcome.plan.changes.users_touched, "moved": outcome.users_moved}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds by step, in all and of the processor, what was done, and the peak memory of the process so far in MB."""
+
+    seconds: dict[str, float]
+    done: dict[str, str | int]
+    peak_mb: int
+
+
+def commanded(work: Path, threads: int) -> Measured:
+    """Refresh once in a process of its own, from its start to its end."""
+    report = work / "report.json"
+    ran = run_process("warm_refresh.py", ["--command", work / "project", report], report, threads)
+    seconds = {**ran.report["seconds"], "all": ran.wall, "cpu": ran.cpu}
+    return Measured(seconds, ran.report["done"], round(ran.peak_mb))
+
+
+def watched(work: Path, threads: int) -> dict[str, Measured]:
+    """Watch in a process of its own; return each round by its name."""
+    report = work / "report.json"
+    ran = run_process("warm_refresh.py", ["--rounds", work / "project", report], report, threads)
+    return {name: Measured(**one) for name, one in ran.report["rounds"].items()}
+
+
+def markdown(measured: dict[str, Measured]) -> str:
     """The table: a row a refresh, seconds by step."""
-    lines = [
-        "| refresh | kind | users touched | moved | " + " | ".join(STEPS) + " | **seconds** | of cold | processor, s |"
-    ]
-    lines.append("|---|---|" + "--:|" * (len(STEPS) + 5))
-    for name, seconds in measured.items():
-        outcome = outcomes[name]
-        told = [outcome.plan.kind, f"{outcome.plan.changes.users_touched:,}", f"{outcome.users_moved:,}"]
-        cells = [name, *told, *(f"{seconds[step]:,.2f}" for step in STEPS), f"**{seconds['all']:,.2f}**"]
-        cells += [f"{seconds['all'] / measured['cold']['all']:.1%}", f"{seconds['cpu']:,.2f}"]
-        lines.append("| " + " | ".join(cells) + " |")
+    head = ("refresh", "kind", "users touched", "moved", *STEPS, "**seconds**", "of cold", "processor, s", "peak, MB")
+    lines = ["| " + " | ".join(head) + " |", "|---|---|" + "--:|" * (len(head) - 2)]
+    for name, one in measured.items():
+        told = [str(one.done["kind"]), f"{one.done['touched']:,}", f"{one.done['moved']:,}"]
+        cells = [name, *told, *(f"{one.seconds[step]:,.2f}" for step in STEPS), f"**{one.seconds['all']:,.2f}**"]
+        cells += [f"{one.seconds['all'] / measured[COLD].seconds['all']:.1%}", f"{one.seconds['cpu']:,.2f}"]
+        lines.append("| " + " | ".join([*cells, f"{one.peak_mb:,}"]) + " |")
     return "\n".join(lines)
 
 
@@ -163,35 +202,38 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=None, help="where the shop is made; default: a temporary folder")
     parser.add_argument("--keep", action="store_true", help="leave the shop there")
     parser.add_argument("--no-results", action="store_true", help="print only")
+    for one in (command, rounds):  # what the processes are called with that are measured
+        parser.add_argument(f"--{one.__name__}", type=Path, nargs=2, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    for one, given in ((command, options.command), (rounds, options.rounds)):
+        if given:
+            one(*given)
+            return 0
     users = options.users or options.events // 20
     work = Path(tempfile.mkdtemp(prefix="sqlseg-warm-", dir=options.folder))
     try:
-        folder, project = work / "events", work / "project"
-        folder.mkdir()
-        write_synthetic_events(work / "whole.parquet", users, options.events, seed=0)
-        duckdb.sql(BASE.format(whole=work / "whole.parquet", folder=folder))
-        (work / "whole.parquet").unlink()
-        make_project(project, folder, options.threads)
-        measured: dict[str, dict[str, float]] = {}
-        outcomes: dict[str, Outcome] = {}
-        for name, prepare in rounds(folder, users, options.events).items():
-            prepare()
-            measured[name], outcomes[name] = timed(project, Options(refit="never"))
-            print(f"{name}: {measured[name]}", file=sys.stderr)
-        measured[ROUND], outcomes[ROUND] = watched(project, watch_rounds(folder))
-        print(f"{ROUND}: {measured[ROUND]}", file=sys.stderr)
+        # Apart, since what a process has ever held counts in the peaks of those that it starts.
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+            apart.submit(make_events, work / "events", work / "later", users, options.events).result()
+        make_project(work / "project", work / "events", options.threads)
+        measured: dict[str, Measured] = {}
+        for name in (COLD, ONE_PERCENT, NEW_DAY):
+            if name in BATCHES:
+                comes_in(work, name)
+            measured[name] = commanded(work, options.threads)
+            print(f"{name}: {measured[name].seconds}", file=sys.stderr)
+        measured.update(watched(work, options.threads))
     finally:
         if not options.keep:
             shutil.rmtree(work)
-    table = markdown(measured, outcomes)
+    table = markdown(measured)
     head = f"{options.events:,} events of {users:,} users, {options.threads} threads.\n\n"
     print(head + table)
-    cold = measured["cold"]["all"]
-    goals = {name: (measured[name]["all"] / cold, share) for name, share in GOALS.items()}
+    cold = measured[COLD].seconds["all"]
+    goals = {name: (measured[name].seconds["all"] / cold, share) for name, share in GOALS.items()}
     for name, (share, goal) in goals.items():
         print(f"{name}: {share:.1%} of cold, the goal was {goal:.0%}: {'met' if share <= goal else 'MISSED'}.")
-    seconds = measured[ROUND]["all"]
+    seconds = measured[ROUND].seconds["all"]
     judged = "met" if seconds <= ROUND_SECONDS else "MISSED"
     print(f"A round: {seconds:.2f} s, the goal was {ROUND_SECONDS:g} s: {judged}.")
     if not options.no_results:
@@ -202,7 +244,7 @@ def main() -> int:
             "events": options.events,
             "users": users,
             "machine": described,
-            "seconds": measured,
+            "refreshes": {name: asdict(one) for name, one in measured.items()},
         }
         (RESULTS / "warm_refresh.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         told = f"{described['cpu']}, {described['cores']} cores, commit {described['commit']}.\n"

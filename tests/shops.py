@@ -22,6 +22,7 @@ from sqlseg.features.view import parse_view
 from sqlseg.names import EVENT_COLUMNS
 from sqlseg.resources import shop_text
 from sqlseg.synth.writer import write_synthetic_events
+from sqlseg.workflow.kept import Kept
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.refresh import refresh as run_refresh
@@ -147,14 +148,14 @@ class Shop:
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(list(events), schema=_SCHEMA), path)
 
-    def refresh(self, *, dry: bool = False, **options: Any) -> Outcome:
+    def refresh(self, *, dry: bool = False, kept: Kept | None = None, **options: Any) -> Outcome:
         self.now += timedelta(minutes=1)
         ticks = iter(range(10**9))
         clock = Clock(now=lambda: self.now, seconds=lambda: float(next(ticks)))
         narrator = Notes()
         try:
             with views_read_once():
-                return run_refresh(self.directory, Options(**options), clock, narrator, dry=dry)
+                return run_refresh(self.directory, Options(**options), clock, narrator, dry=dry, kept=kept)
         finally:
             self.notes = narrator.texts
 

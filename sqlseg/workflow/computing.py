@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sqlseg.engine.duckdb import quoted
 from sqlseg.features.view import View
@@ -30,8 +28,8 @@ def renew_statistics(work: Work) -> None:
             compute_statistics(work.engine, view, work.moment)
 
 
-def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDArray[Any]:
-    """Compute population, features and embeddings as of a moment; return the users.
+def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> None:
+    """Compute population, features and embeddings as of a moment.
 
     Without `everyone` the moment's events are those of a few users, and embeddings of the others stay.
     """
@@ -40,7 +38,6 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> NDAr
     _embed_and_compute(work, lambda view: moment, lambda view: users, everyone=everyone)
     compute_forecasts(work, moment)
     compute_sentiment(work, moment)
-    return read_users(work.engine)
 
 
 def _embed_and_compute(
@@ -65,8 +62,8 @@ def _embed_and_compute(
         compute_views()
 
 
-def compute_changed_inputs(work: Work) -> NDArray[Any]:
-    """Compute what changed since the last refresh of population, features and embeddings; return the users.
+def compute_changed_inputs(work: Work) -> None:
+    """Compute what changed since the last refresh of population, features and embeddings.
 
     Views are user-local, so of the users whom nothing touched only those rows change that as_of moves.
     """
@@ -84,7 +81,6 @@ def compute_changed_inputs(work: Work) -> NDArray[Any]:
     _embed_and_compute(work, moment_of, lambda view: everyone if moment_of(view).of_everyone else touched)
     compute_forecasts(work, work.moment if work.plan.as_of != work.last.as_of else of_touched)
     compute_sentiment(work, of_touched)
-    return read_users(engine)
 
 
 def _compute_contents(work: Work, moment_of: Callable[[View], Moment], *, latest: bool) -> None:
@@ -101,22 +97,38 @@ def compute(work: Work) -> Before:
     renew_forecasts(work)
     renew_sentiment(work)
     if work.plan.everyone_because is not None:
+        work.kept.drop()
         if work.plan.look_back:
             before = look_back(work)
-        work.users = compute_inputs(work, work.moment)
+        compute_inputs(work, work.moment)
+        work.users = work.kept.renew(work.engine)
         return before
     if work.plan.look_back:
         computed = (*work.plan.features(), *work.plan.contents(), *work.learned_views)
         with set_aside(work.engine, ["population", *(view.table for view in computed)]):
             before = look_back(work)
-    work.users = compute_changed_inputs(work)
+    compute_changed_inputs(work)
+    work.users = work.kept.renew(work.engine, _changed_by_user(work))
     return before
+
+
+def _changed_by_user(work: Work) -> set[str]:
+    """Return the computed tables of which only rows of touched users can be other than after the last refresh."""
+    assert work.last is not None
+    same_day = work.plan.as_of == work.last.as_of
+    tables = {view.table for view in work.plan.features() if not work.concerns_everyone(view)}
+    tables |= {view.table for view in work.learned_views if same_day or not view.name.startswith("forecast_")}
+    for encoder in work.project.encoders:
+        if not work.concerns_everyone(work.project.registry.view("sequences", encoder.manifest.sequence)):
+            tables.add(encoder.table)
+    return tables
 
 
 def look_back(work: Work) -> Before:
     """Return users as of the last refresh, for every segmentation of the plan that was there."""
     moment = work.moment_of_last()
-    users = compute_inputs(work, moment, everyone=not work.only_past_changed)
+    compute_inputs(work, moment, everyone=not work.only_past_changed)
+    users = read_users(work.engine)
     before: Before = {}
     if len(users) == 0:
         return before

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from sqlseg.encoders.manifest import Encoder
@@ -19,7 +18,7 @@ from sqlseg.settings import FittedSegmentation
 from sqlseg.workflow.content import Vocabulary, read_content
 from sqlseg.workflow.images import read_images
 from sqlseg.workflow.materialise import POPULATION
-from sqlseg.workflow.project import Forecast, Project
+from sqlseg.workflow.project import Project
 from sqlseg.workflow.texts import read_texts
 
 _NUMBERS = {
@@ -45,6 +44,35 @@ class Readable:
     values: dict[str, FloatArray]
     phrases: dict[str, Phrases]
     titles: dict[str, str]
+
+
+class Columns(Protocol):
+    """Where columns of all users come from: out of the warehouse, or out of memory where they are known to be the same.
+
+    Arrays are not to be written to, since others may hold them too.
+    """
+
+    def features(self, engine: Engine, table: str) -> tuple[tuple[str, ...], FloatArray]:
+        """Return the numeric columns of a computed feature view, and users x columns."""
+
+    def embeddings(self, engine: Engine, encoder: Encoder) -> FloatArray:
+        """Return users x dimensions, NaN for those without an embedding."""
+
+
+class ReadAnew:
+    """Columns as the warehouse has them."""
+
+    def features(self, engine: Engine, table: str) -> tuple[tuple[str, ...], FloatArray]:
+        """Return the numeric columns of a computed feature view, and users x columns."""
+        columns = tuple(numeric_columns(engine, table))
+        return columns, read_features(engine, table, columns)
+
+    def embeddings(self, engine: Engine, encoder: Encoder) -> FloatArray:
+        """Return users x dimensions, NaN for those without an embedding. Raises UnusableInput."""
+        return read_embeddings(engine, encoder)
+
+
+READ_ANEW = ReadAnew()
 
 
 def read_users(engine: Engine, users: str = POPULATION) -> NDArray[Any]:
@@ -77,20 +105,24 @@ def _read_texts(engine: Engine, view: View, users: str = POPULATION) -> dict[str
     return {f"{view.name}__{column}": np.asarray(table[column].to_pylist(), dtype=object) for column in columns}
 
 
-def _read_columns(engine: Engine, table_name: str, columns: Sequence[str], users: str = POPULATION) -> list[FloatArray]:
+def read_features(engine: Engine, table: str, columns: Sequence[str], users: str = POPULATION) -> FloatArray:
+    """Return columns of a computed feature view, users x columns, each column in one piece; NaN for NULL."""
     if not columns:
-        return []
+        return np.empty((int(engine.value(f"select count(*) from {users}")), 0))
     projection = ", ".join(f"{quoted(column)}::double as {quoted(column)}" for column in columns)
-    table = engine.table(f"select {projection} from sqlseg.{table_name}{_among(users)} order by user_id")
-    return [table[column].to_numpy().astype(np.float64, copy=False) for column in columns]
+    rows = engine.table(f"select {projection} from sqlseg.{quoted(table)}{_among(users)} order by user_id")
+    values = np.empty((len(rows), len(columns)), order="F")
+    for place, column in enumerate(columns):
+        values[:, place] = rows[column].to_numpy()
+    return values
 
 
-def read_readable(engine: Engine, views: Sequence[View]) -> Readable:
+def read_readable(engine: Engine, views: Sequence[View], source: Columns = READ_ANEW) -> Readable:
     """Return the numeric columns of feature views with their phrases and descriptions."""
     readable = Readable({}, {}, {})
     for view in views:
-        columns = numeric_columns(engine, view.table)
-        for name, values in zip(columns, _read_columns(engine, view.table, columns), strict=True):
+        columns, matrix = source.features(engine, view.table)
+        for name, values in zip(columns, matrix.T, strict=True):
             feature = f"{view.name}__{name}"
             column = view.column(name)
             readable.values[feature] = values
@@ -101,11 +133,16 @@ def read_readable(engine: Engine, views: Sequence[View]) -> Readable:
 
 
 def read_blocks(
-    engine: Engine, project: Project, segmentation: FittedSegmentation, terms: Vocabulary | None = None
+    engine: Engine,
+    project: Project,
+    segmentation: FittedSegmentation,
+    terms: Vocabulary | None = None,
+    source: Columns = READ_ANEW,
 ) -> tuple[Block, ...]:
     """Return the inputs of a segmentation in the order of its settings. Raises NoNumbers or UnusableInput.
 
-    `terms` says which terms of content inputs are read; by default the most usual.
+    `terms` says which terms of content inputs are read; by default the most usual. Columns of numbers and embeddings
+    come from `source`.
     """
     blocks = []
     for one in segmentation.inputs:
@@ -122,53 +159,57 @@ def read_blocks(
             continue
         if one.kind == "encoder":
             encoder = next(e for e in project.encoders_of(segmentation) if e.ref == one.ref)
-            blocks.append(encoder_block(engine, encoder))
+            values = source.embeddings(engine, encoder)
+            blocks.append(Block(_embedding_name(encoder), "embedding", (), values))
             continue
         if one.kind == "forecast":
             forecast = next(f for f in project.forecasts_of(segmentation) if f.ref == one.ref)
-            blocks.append(forecast_block(engine, forecast))
+            table = f"feature_{forecast.relation}"
+            blocks.append(_feature_block(forecast.input, forecast.name, *source.features(engine, table)))
             continue
         if one.kind == "sentiment":
             name = f"sentiment_{one.name}"
-            blocks.append(_feature_block(engine, str(one), name, f"feature_{name}_v{one.version}"))
+            columns, values = source.features(engine, f"feature_{name}_v{one.version}")
+            blocks.append(_feature_block(str(one), name, columns, values))
             continue
         view = project.registry.view("features", one.ref)
         texts = _read_texts(engine, view)
-        if not texts and not numeric_columns(engine, view.table):
+        columns, values = source.features(engine, view.table)
+        if not texts and not columns:
             raise NoNumbers(view)
-        blocks.append(replace(view_block(engine, view), texts=texts))
+        blocks.append(replace(_feature_block(view.ref, view.name, columns, values), texts=texts))
     return tuple(blocks)
 
 
 def view_block(engine: Engine, view: View, users: str = POPULATION) -> Block:
     """Return the numeric columns of a computed feature view, one row a user."""
-    return _feature_block(engine, view.ref, view.name, view.table, users)
+    columns = numeric_columns(engine, view.table)
+    return _feature_block(view.ref, view.name, columns, read_features(engine, view.table, columns, users))
 
 
-def forecast_block(engine: Engine, forecast: Forecast) -> Block:
-    """Return what was forecast of each user of the population."""
-    return _feature_block(engine, forecast.input, forecast.name, f"feature_{forecast.relation}")
-
-
-def _feature_block(engine: Engine, block: str, name: str, table: str, users: str = POPULATION) -> Block:
-    columns = numeric_columns(engine, table)
-    values = _read_columns(engine, table, columns, users)
-    matrix = np.column_stack(values) if values else np.empty((len(read_users(engine, users)), 0))
-    return feature_block(block, [f"{name}__{column}" for column in columns], matrix)
+def _feature_block(block: str, name: str, columns: Sequence[str], values: FloatArray) -> Block:
+    return feature_block(block, [f"{name}__{column}" for column in columns], values)
 
 
 def encoder_block(engine: Engine, encoder: Encoder, users: str = POPULATION) -> Block:
-    """Return the embeddings of users; NaN for those without one."""
-    return embedding_block(f"encoder:{encoder.ref}", _read_embeddings(engine, encoder, users))
+    """Return the embeddings of users; NaN for those without one. Raises UnusableInput."""
+    return Block(_embedding_name(encoder), "embedding", (), read_embeddings(engine, encoder, users))
 
 
-def _read_embeddings(engine: Engine, encoder: Encoder, users: str) -> FloatArray:
+def _embedding_name(encoder: Encoder) -> str:
+    return f"encoder:{encoder.ref}"
+
+
+def read_embeddings(engine: Engine, encoder: Encoder, users: str = POPULATION) -> FloatArray:
+    """Return the embeddings of users, users x dimensions, NaN for those without one. Raises UnusableInput."""
+    # Rows come in any order, each with its place: to sort them by user would move every vector twice.
+    places = f"select user_id, row_number() over (order by user_id) - 1 as place from {users}"
     table = engine.table(
-        f"select e.embedding from {users} as p left join embeddings.{encoder.table} as e using (user_id) "
-        "order by p.user_id"
+        f"select p.place, e.embedding from embeddings.{encoder.table} as e join ({places}) as p using (user_id)"
     )
-    column: pa.FixedSizeListArray = table["embedding"].combine_chunks()
-    known = column.is_valid().to_numpy(zero_copy_only=False)
-    values = np.full((len(column), encoder.manifest.dimensions), np.nan)
-    values[known] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, encoder.manifest.dimensions)
-    return values
+    count = int(engine.value(f"select count(*) from {users}"))
+    values = np.full((count, encoder.manifest.dimensions), np.nan)
+    for rows in table.to_batches():
+        vectors = rows["embedding"].flatten().to_numpy(zero_copy_only=False)
+        values[rows["place"].to_numpy()] = vectors.reshape(-1, encoder.manifest.dimensions)
+    return np.asarray(embedding_block(_embedding_name(encoder), values).values)

@@ -24,6 +24,7 @@ from sqlseg.workflow.confinement import check_shop_sql
 from sqlseg.workflow.erasure_list import FINISH, erased_users, unfinished_erasure
 from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.images import files_fingerprint
+from sqlseg.workflow.kept import Kept
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
 from sqlseg.workflow.outcome import Options, Outcome
@@ -112,11 +113,20 @@ def _read(
     return reading, " ".join(parts)
 
 
-def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator, *, dry: bool = False) -> Outcome:
+def refresh(
+    directory: Path,
+    options: Options,
+    clock: Clock,
+    narrator: Narrator,
+    *,
+    dry: bool = False,
+    kept: Kept | None = None,
+) -> Outcome:
     """Bring a project's segment tables up to date and publish them; with `dry`, find out what that would do.
 
     Everything in the warehouse happens in one transaction, and the published file is replaced in one step after it:
-    a refresh that fails or is killed leaves both as they were. Raises SqlsegError.
+    a refresh that fails or is killed leaves both as they were. `kept` is what an earlier one has left in memory, and
+    will have from this one. Raises SqlsegError.
     """
     project = open_project(directory)
     check_lock(project)
@@ -129,21 +139,25 @@ def refresh(directory: Path, options: Options, clock: Clock, narrator: Narrator,
     patience = Patience(options.wait, clock, narrator)
     if options.rebuild:
         with narrator.step("Taking the history over from the published file"):
-            kept = rebuild_warehouse(project.settings, clock.now(), patience)
-        if kept is not None:
-            narrator.note(f"The warehouse of before is kept as {kept}.")
+            before = rebuild_warehouse(project.settings, clock.now(), patience)
+        if before is not None:
+            narrator.note(f"The warehouse of before is kept as {before}.")
     if dry and not project.settings.warehouse.path.is_file():
         engine = open_without_warehouse(project)
     else:
         command = "sqlseg plan" if dry else "sqlseg refresh"
-        engine = open_warehouse(project, command, patience, prepared=not dry, sources=True)
+        engine = open_warehouse(project, command, patience, prepared=not dry, sources=True, kept=kept)
     with engine:
         try:
-            outcome = refresh_within(engine, project, options, clock, narrator, dry=dry)
+            outcome = refresh_within(engine, project, options, clock, narrator, dry=dry, kept=kept)
         except KeyboardInterrupt:
             raise Interrupted(committed=False) from None
         try:
-            return outcome if dry else publish(engine, project, outcome, Stopwatch(narrator, clock, outcome.seconds))
+            if not dry:
+                outcome = publish(engine, project, outcome, Stopwatch(narrator, clock, outcome.seconds))
+                if kept and (last := last_refresh(engine)):
+                    kept.settle(last.run_id)
+            return outcome
         except KeyboardInterrupt:
             raise Interrupted(committed=True) from None
 
@@ -154,17 +168,24 @@ class _DryRun(Exception):
 
 
 def refresh_within(
-    engine: Engine, project: Project, options: Options, clock: Clock, narrator: Narrator, *, dry: bool = False
+    engine: Engine,
+    project: Project,
+    options: Options,
+    clock: Clock,
+    narrator: Narrator,
+    *,
+    dry: bool = False,
+    kept: Kept | None = None,
 ) -> Outcome:
     """Bring the tables of an open warehouse up to date; sources are attached, and nothing is published."""
-    started_at = clock.now()
+    started_at, kept = clock.now(), kept or Kept()
     stopwatch = Stopwatch(narrator, clock)
     if dry:
         try:
             with engine.transaction():
                 prepare_warehouse(engine)
                 run_id = next_run_id(engine, started_at)
-                raise _DryRun(_carry_out(engine, project, options, run_id, started_at, clock, stopwatch))
+                raise _DryRun(_carry_out(engine, project, options, run_id, started_at, clock, stopwatch, kept))
         except _DryRun as done:
             return done.outcome
     run_id = next_run_id(engine, started_at)
@@ -172,7 +193,7 @@ def refresh_within(
     try:
         # What follows, publishing as a rule, leaves a core free to write the warehouse's file.
         with engine.transaction(checkpoint=False):
-            return _carry_out(engine, project, options, run_id, started_at, clock, stopwatch)
+            return _carry_out(engine, project, options, run_id, started_at, clock, stopwatch, kept)
     except (Exception, KeyboardInterrupt) as error:
         _record_failure(engine, run_id, clock, error)
         raise
@@ -199,9 +220,11 @@ def _carry_out(
     started_at: datetime,
     clock: Clock,
     stopwatch: Stopwatch,
+    kept: Kept,
 ) -> Outcome:
     settings = project.settings.project
     last, models = last_refresh(engine), models_in_use(engine)
+    kept.go_on_from(None if last is None else last.run_id)
     if last is None:
         import_ahead(scikit_learn=_needs_scikit_learn(project))
     with stopwatch.step("events", "Reading the sources"):
@@ -276,6 +299,7 @@ def _carry_out(
         options.require_gpu,
         threads,
         frozenset(segmentations_behind(engine)),
+        kept,
         publish_anyway=options.publish_anyway,
     )
     with stopwatch.step("events", "Keeping the events"):

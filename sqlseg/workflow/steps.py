@@ -44,7 +44,6 @@ from sqlseg.workflow.segmenting import (
     model_in_use,
     previous_segments,
 )
-from sqlseg.workflow.standing import read_standing
 from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model
 from sqlseg.workflow.supervising import apply_learned, learn_segments
 from sqlseg.workflow.touched import TOUCHED
@@ -76,12 +75,13 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
     known, standing = work.models.get(plan.name), None
     if isinstance(segmentation, RulesSegmentation):
         if known is not None and not work.moves_everyone(plan.name):
-            standing = read_standing(work.engine, plan.name, live_segments(work.engine, plan.name), known.version)
+            segments = live_segments(work.engine, plan.name)
+            standing = work.kept.standing(work.engine, plan.name, segments, known.version)
         return rule_segments(work.engine, work.project, plan.name, segmentation, work.users, standing)
     pinned = work.project.pins.get(plan.name)
     if plan.action == "fit":
         model = None if known is None or plan.redefined else model_before(work.engine, plan.name, known.version)
-        blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model, VOCABULARY))
+        blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model, VOCABULARY), work.kept)
         previous = previous_segments(work.engine, plan.name)
         if isinstance(segmentation, SupervisedSegmentation):
             return learn_segments(work.engine, work.project, plan.name, work.run.seed, work.users, blocks, previous)
@@ -100,10 +100,10 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
         )
     assert known is not None
     model = model_in_use(work.engine, plan.name, known.version)
-    blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model))
+    blocks = read_blocks(work.engine, work.project, segmentation, vocabulary(model), work.kept)
     age = work.run.as_of - fitted_as_of(work.engine, plan.name, known.version)
     if not work.moves_everyone(plan.name):
-        standing = read_standing(work.engine, plan.name, model.segment_ids, known.version)
+        standing = work.kept.standing(work.engine, plan.name, model.segment_ids, known.version)
     if isinstance(model, SupervisedModel):
         return apply_learned(
             work.engine, work.project, plan.name, model, work.users, blocks, age=age, standing=standing
@@ -197,7 +197,7 @@ def record_everything(work: Work, before: Before) -> None:
     begin_restating(engine)
     plans, done = work.plan.segmentations, 0
     for views, together in groupby(plans, lambda plan: work.views_beside(plan.name)):
-        readable, some = read_readable(engine, views), list(together)
+        readable, some = read_readable(engine, views, work.kept), list(together)
         placed = [work.placed[plan.name] for plan in some]
         figures = segment_figures(readable.values, [(one.labels, len(one.segment_ids)) for one in placed])
         for plan, found in zip(some, figures, strict=True):
@@ -219,6 +219,7 @@ def record_one(
     fitted = plan.action == "fit" or model is None or plan.redefined
     version = model.version if model and not fitted else next_model_version(engine, plan.name)
     everyone = placed.changed is None and not work.others_stand
+    work.kept.place(plan.name, version, placed)
     work.users_moved += recording.record_moves(engine, run, plan.name, placed, work.users, causes)
     if not everyone:
         find_restated(engine, plan.name, version, placed_anew=placed.changed is None)

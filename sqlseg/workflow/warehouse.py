@@ -10,6 +10,7 @@ from sqlseg.engine.filelock import FileLock
 from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
 from sqlseg.workflow.confinement import confine_to_project
 from sqlseg.workflow.holding import Patience, held_by_others, patiently, take_lock
+from sqlseg.workflow.kept import Kept
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.warehouse_key import warehouse_key
 
@@ -22,11 +23,13 @@ def open_warehouse(
     prepared: bool = True,
     sources: bool = False,
     lock: FileLock | None = None,
+    kept: Kept | None = None,
 ) -> Engine:
     """Open the project's working database, with its schemas and tables made where they are missing.
 
     `command` is what other processes are told meanwhile; `lock` one that is held already. The database is confined to
-    what sqlseg.toml declares; the sources are attached before that where they are asked for. Raises WarehouseHeld where
+    what sqlseg.toml declares; the sources are attached before that where they are asked for. What is `kept` of it in
+    memory looks whether it is as it was left. Raises WarehouseHeld where
     another process holds it for longer than patience lasts, DatabaseDamaged, NewerWarehouse, SchemaTaken or
     MissingSource.
     """
@@ -35,7 +38,7 @@ def open_warehouse(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PathNotWritable(str(path), str(error)) from error
-    engine = patiently(patience, lambda: _open_alone(project, command, lock))
+    engine = patiently(patience, lambda: _open_alone(project, command, lock, kept))
     try:
         if prepared:
             with engine.transaction():
@@ -49,12 +52,14 @@ def open_warehouse(
     return engine
 
 
-def _open_alone(project: Project, command: str, lock: FileLock | None) -> Engine:
+def _open_alone(project: Project, command: str, lock: FileLock | None, kept: Kept | None) -> Engine:
     settings = project.settings.warehouse
     taken = None if lock else take_lock(project.settings, command)
     try:
         _check_not_emptied(settings.path, settings.published)
         key = warehouse_key(project.settings)
+        if kept:
+            kept.begin(settings.path)
         engine = Engine.open(settings.path, threads=settings.threads, memory_limit=settings.memory_limit, key=key)
     except BaseException as error:
         held = held_by_others(project.settings, error) if isinstance(error, DatabaseLocked) else None
@@ -65,6 +70,8 @@ def _open_alone(project: Project, command: str, lock: FileLock | None) -> Engine
         raise
     if taken:
         engine.after_close(taken.release)
+    if kept:
+        engine.after_close(lambda: kept.end(settings.path))
     _remove_leftovers(settings.path)
     return engine
 

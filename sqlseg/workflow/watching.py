@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlseg.errors import SqlsegError
 from sqlseg.publish import patching
 from sqlseg.publish.spare import discard_spare, prepare_spare
+from sqlseg.workflow.kept import Kept
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.project import open_project
@@ -111,13 +112,13 @@ def watch(
     it; a round under way is undone. Raises SqlsegError.
     """
     published = open_project(directory).settings.warehouse.published
-    tally, once, failures = Tally(), _TellsOnce(narrator), 0
+    tally, once, kept, failures = Tally(), _TellsOnce(narrator), Kept(), 0
     try:
         while True:
             started = clock.seconds()
             outcome, error = None, None
             try:
-                outcome = refresh(directory, options, clock, once)
+                outcome = refresh(directory, options, clock, once, kept=kept)
                 failures = 0
             except Interrupted as stopped:
                 narrator.note(stopped.message)

@@ -15,6 +15,7 @@ from sqlseg.segments.supervised import SupervisedModel
 from sqlseg.settings import RulesSegmentation
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
+from sqlseg.workflow.kept import Kept
 from sqlseg.workflow.materialise import Moment
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.plan import Plan
@@ -74,6 +75,7 @@ class Work:
     require_gpu: bool
     threads: int
     behind: frozenset[str]
+    kept: Kept = field(default_factory=Kept)
     forecasts: dict[str, ForecastInUse] = field(default_factory=dict)
     sentiment: SentimentInUse | None = None
     users: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,10 +15,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from shops import TIERS, Shop, event
 
+from sqlseg.engine.duckdb import Engine
+from sqlseg.errors import SqlsegError
 from sqlseg.publish import patching
 from sqlseg.resources import sql_text
 from sqlseg.workflow import publishing
 from sqlseg.workflow.as_of import local
+from sqlseg.workflow.inputs import READ_ANEW
+from sqlseg.workflow.kept import Kept
+from sqlseg.workflow.project import open_project
 
 SETTINGS = """
 [project]
@@ -242,6 +248,8 @@ def histories(draw):
         st.tuples(st.just("hold")),
         st.tuples(st.just("points"), user, st.integers(0, 9)),
         st.tuples(st.just("weights"), item, st.sampled_from([0.5, 2.0])),
+        st.tuples(st.just("fail")),
+        st.tuples(st.just("elsewhere")),
     )
     return draw(st.lists(st.lists(change, min_size=0, max_size=6), min_size=1, max_size=4))
 
@@ -253,6 +261,7 @@ class Life:
         self.events = first_events()
         self.points, self.weights = dict.fromkeys(USERS, 1), dict.fromkeys(ITEMS, 2.0)
         self.day, self.held = 60, False
+        self.fails = self.elsewhere = False
         self.numbers = count(len(self.events) + 1)
 
     def change(self, what: str, *how) -> None:
@@ -274,6 +283,9 @@ class Life:
             self.change("today", USERS[0], 1, "view", 0, 1.0)
         elif what == "hold":
             self.held = True
+        elif what in ("fail", "elsewhere"):
+            self.fails, self.elsewhere = self.fails or what == "fail", self.elsewhere or what == "elsewhere"
+            self.change("today", USERS[1], 2, "view", 1, 1.0)  # so that there is something to do
         elif what == "points":
             self.points[how[0]] = how[1]
         elif what == "weights":
@@ -288,16 +300,27 @@ def fitted_shop(tmp_path_factory):
     return shop
 
 
-def lived(fitted: Shop, history: list, folder: Path) -> int:
+def fails(shop: Shop, as_of: str | None, kept: Kept | None = None) -> None:
+    """Let a refresh fail at its last step, where everything has been computed and placed."""
+    with (
+        patch("sqlseg.workflow.refresh.run_checks", side_effect=SqlsegError("The checks cannot be run.")),
+        pytest.raises(SqlsegError, match="cannot be run"),
+    ):
+        shop.refresh(as_of=as_of, kept=kept, full=kept is None)
+
+
+def lived(fitted: Shop, history: list, folder: Path, *, watched: bool = False) -> int:
     """Let a shop live through a history by warm and by full refreshes, and compare where they end.
 
-    Returns how often a warm refresh has patched the published file.
+    A shop that is `watched` is refreshed by one process again and again, which keeps what it has read, but where
+    another one comes between. Returns how often a warm refresh has patched the published file.
     """
-    life, patched = Life(), 0
+    life, kept, patched = Life(), Kept(), 0
     warm, cold, late = (fitted.copy(folder / name) for name in ("warm", "cold", "late"))
     last = None
     for step in history:
         weights, life.held = dict(life.weights), False
+        life.fails = life.elsewhere = False
         for change in step:
             life.change(*change)
         today = (FIRST_DAY + timedelta(days=life.day)).isoformat()
@@ -305,11 +328,15 @@ def lived(fitted: Shop, history: list, folder: Path) -> int:
         for shop in (warm, cold, late):
             shop.events(*life.events)
             attributes(shop, life.points, life.weights)
+        memory = kept if watched and not life.elsewhere else Kept()
+        if life.fails:
+            fails(warm, as_of, memory)
+            fails(cold, as_of)
         with (
             patch.multiple(patching, SMALLEST_BYTES=0, GROWS_AT_MOST=10),
             patch.object(publishing, "patch_copy", wraps=patching.patch_copy) as patch_copy,
         ):
-            outcome = warm.refresh(as_of=as_of)
+            outcome = warm.refresh(as_of=as_of, kept=memory)
         if patch_copy.call_count and not any("built whole" in note for note in warm.notes):
             patched += 1
         if outcome.plan.kind == "noop":
@@ -342,6 +369,49 @@ def test_a_warm_refresh_ends_where_a_full_one_does(fitted_shop, history):
     with TemporaryDirectory() as folder:
         patched = lived(fitted_shop, history, Path(folder))
     assert patched >= 2 or history != EVERY_CHANGE
+
+
+ROUNDS = [
+    [("today", "u03", 5, "purchase", 1, 40.0), ("today", "u20", 6, "view", 2, 1.0)],
+    [("late", "u05", 500, "purchase", 4, 9.5), ("forget", "u02"), ("points", "u07", 5), ("fail",)],
+    [("today", "u19", 8, "view", 2, 1.0), ("elsewhere",)],
+    [("today", "u21", 7, "purchase", 3, 9.5), ("forget", "u20"), ("today", "u02", 9, "purchase", 2, 40.0)],
+    [("clock", 1), ("late", "u22", 700, "search", 0, 1.0), ("delete", 30)],
+]
+
+
+def assert_held_as_in_the_warehouse(kept, shop):
+    """Compare every array that is held with what is read anew, and expect that most are held."""
+    project = open_project(shop.directory)
+    encoder = project.encoders[0]
+    with Engine.open(shop.warehouse_file, read_only=True) as engine:
+        assert {encoder.table, "feature_rfm_v1", "feature_basket_v1", "feature_perks_v1"} <= kept.tables
+        for table in kept.tables - {encoder.table}:
+            columns, values = READ_ANEW.features(engine, table)
+            assert kept.features(engine, table)[0] == columns
+            np.testing.assert_array_equal(kept.features(engine, table)[1], values)
+        np.testing.assert_array_equal(kept.embeddings(engine, encoder), READ_ANEW.embeddings(engine, encoder))
+
+
+def test_a_watched_shop_ends_where_a_full_refresh_does(fitted_shop, tmp_path):
+    life, kept = Life(), Kept()
+    shop, full = fitted_shop.copy(tmp_path / "watched"), fitted_shop.copy(tmp_path / "full")
+    for step in ROUNDS:
+        life.fails = life.elsewhere = False
+        for change in step:
+            life.change(*change)
+        shop.events(*life.events)
+        attributes(shop, life.points, dict(life.weights))
+        memory = Kept() if life.elsewhere else kept
+        if life.fails:
+            fails(shop, None, memory)
+        assert shop.refresh(kept=memory).plan.everyone_because is None
+        assert_held_as_in_the_warehouse(memory, shop)
+    full.events(*life.events)
+    attributes(full, life.points, dict(life.weights))
+    full.now = shop.now - timedelta(minutes=1)
+    full.refresh(full=True)
+    assert_same_state(shop, full, history=False)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""As many random histories again as in test_warm_equals_cold.py, for another process to live through meanwhile."""
+"""Random histories as in test_warm_equals_cold.py, lived through by one process that keeps what it has read."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,6 @@ __all__ = ["fitted_shop"]
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories())
-def test_many_more_warm_refreshes_end_where_full_ones_do(fitted_shop, history):
+def test_many_watched_shops_end_where_full_refreshes_do(fitted_shop, history):
     with TemporaryDirectory() as folder:
-        lived(fitted_shop, history, Path(folder))
+        lived(fitted_shop, history, Path(folder), watched=True)

@@ -1,0 +1,249 @@
+"""Keeps what a refresh reads of all users: for its own steps, and for the next round of a watch.
+
+A round of a watch begins with the warehouse that the round before has left, so arrays that were read of it then are
+right for all users but the touched ones, whose rows alone are read. That holds where three things do: the file lies on
+disk as it was left, looked at under the lock and before it is opened; its last refresh is the one that the arrays are
+of; and that round came to its end. Whenever one of them does not, everything is read anew.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlseg.encoders.manifest import Encoder
+from sqlseg.engine.duckdb import Engine
+from sqlseg.segments.assignment import NOBODY, Assignment
+from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.workflow.inputs import READ_ANEW, read_embeddings, read_features, read_users
+from sqlseg.workflow.segmenting import Placed
+from sqlseg.workflow.standing import Standing, read_standing
+from sqlseg.workflow.touched import RECOMPUTED, TOUCHED
+
+_NEW = -2
+
+BYTES_A_USER = 1_200
+"""Of columns and embeddings at most; what would be more is read anew. Ids and places come to some 150 besides."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """How a database file lies on disk when nobody has it open."""
+
+    inode: int
+    bytes: int
+    modified_ns: int
+
+    @classmethod
+    def at(cls, path: Path) -> "_File | None":
+        """Return None where there is no file, or one whose log has yet to be taken over."""
+        if path.with_name(f"{path.name}.wal").exists() or not path.is_file():
+            return None
+        found = path.stat()
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@dataclass(frozen=True, eq=False)
+class _Matrix:
+    """Columns of all users; while it is `stale`, rows of the touched ones are of the refresh before."""
+
+    columns: tuple[str, ...]
+    values: FloatArray
+    stale: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Where the model of one version put the users; while it is `stale`, in the refresh before."""
+
+    version: int
+    segment_ids: tuple[str, ...]
+    places: Assignment
+    stale: bool = False
+
+
+class Kept:
+    """What is held in memory of all users of the population, one row a user, by user_id.
+
+    Within a refresh every column is read once, whoever asks for it. A watch hands the same object to all its rounds.
+    """
+
+    def __init__(self) -> None:
+        self._file: _File | None = None
+        self._run_id: str | None = None
+        self._users: NDArray[Any] | None = None
+        self._matrices: dict[str, _Matrix] = {}
+        self._places: dict[str, _Places] = {}
+        self._touched: IntArray = np.empty(0, dtype=np.int64)
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The computed tables of which columns or embeddings are held."""
+        return frozenset(self._matrices)
+
+    # -- from one refresh to the next ---------------------------------------------------------------------------
+
+    def begin(self, warehouse: Path) -> None:
+        """Drop what is held unless the warehouse is as it was left; to be asked under its lock, before it is opened.
+
+        A refresh that ends before `settle` leaves nothing to the next one.
+        """
+        if self._file is None or self._file != _File.at(warehouse):
+            self.drop()
+        self._file = None
+
+    def go_on_from(self, run_id: str | None) -> None:
+        """Drop what is held unless it is of this refresh, the last one of the warehouse that has been opened."""
+        if run_id is None or run_id != self._run_id:
+            self.drop()
+        self._run_id = None
+
+    def settle(self, run_id: str) -> None:
+        """Take what is held for the state that a refresh has committed and published; what it did not read is let go.
+
+        `run_id` is that of the last refresh that changed something.
+        """
+        self._run_id = run_id
+        self._matrices = {name: matrix for name, matrix in self._matrices.items() if not matrix.stale}
+        self._places = {name: places for name, places in self._places.items() if not places.stale}
+
+    def end(self, warehouse: Path) -> None:
+        """Remember how the warehouse lies on disk, once it is closed and while its lock is still held."""
+        self._file = None if self._run_id is None else _File.at(warehouse)
+
+    def drop(self) -> None:
+        """Let go of everything: the next to ask reads it anew."""
+        self._run_id, self._users = None, None
+        self._matrices, self._places = {}, {}
+
+    # -- within a refresh ---------------------------------------------------------------------------------------
+
+    def renew(self, engine: Engine, by_user: Collection[str] = ()) -> NDArray[Any]:
+        """Follow the population that has just been computed, and return its users.
+
+        Of what is held, that stays of which only rows of touched users can have changed: the tables of `by_user`, and
+        where the last refresh put the users.
+        """
+        before = self._users
+        if before is None:
+            self.drop()
+            self._users = read_users(engine)
+            return self._users
+        recomputed = read_users(engine, RECOMPUTED)
+        touched = read_users(engine, f"(select distinct user_id from {TOUCHED})")
+        gone = _places_of(before, touched[~_are_among(touched, recomputed)])
+        new = recomputed[~_are_among(recomputed, before)]
+        left = _with_rows(before, gone, np.empty(0, dtype=np.int64), None)
+        come = np.searchsorted(left, new)
+        self._users = _with_rows(before, gone, come, None)
+        self._users[come + np.arange(len(new))] = new
+        self._touched = np.searchsorted(self._users, recomputed)
+        self._matrices = {
+            name: replace(matrix, values=_with_rows(matrix.values, gone, come, np.nan), stale=True)
+            for name, matrix in self._matrices.items()
+            if name in by_user
+        }
+        self._places = {
+            name: replace(one, places=_moved(one.places, gone, come), stale=True) for name, one in self._places.items()
+        }
+        return self._users
+
+    def features(self, engine: Engine, table: str) -> tuple[tuple[str, ...], FloatArray]:
+        """Return the numeric columns of a computed feature view, and users x columns."""
+        held = self._matrices.get(table)
+        if held is None:
+            columns, values = READ_ANEW.features(engine, table)
+            held = self._hold(table, _Matrix(columns, values))
+        elif held.stale:
+            held.values[self._touched] = read_features(engine, table, held.columns, RECOMPUTED)
+            held = self._hold(table, replace(held, stale=False))
+        return held.columns, _read_only(held.values)
+
+    def embeddings(self, engine: Engine, encoder: Encoder) -> FloatArray:
+        """Return users x dimensions, NaN for those without an embedding. Raises UnusableInput."""
+        held = self._matrices.get(encoder.table)
+        if held is None:
+            held = self._hold(encoder.table, _Matrix((), read_embeddings(engine, encoder)))
+        elif held.stale:
+            held.values[self._touched] = read_embeddings(engine, encoder, RECOMPUTED)
+            held = self._hold(encoder.table, replace(held, stale=False))
+        return _read_only(held.values)
+
+    def standing(self, engine: Engine, segmentation: str, segment_ids: Sequence[str], version: int) -> Standing | None:
+        """Return what `read_standing` does, from memory where it is there."""
+        held = self._places.get(segmentation)
+        if held is None or not held.stale or held.version != version:
+            return read_standing(engine, segmentation, segment_ids, version)
+        number = {segment: place for place, segment in enumerate(segment_ids)}
+        now = np.array([*(number.get(segment, NOBODY) for segment in held.segment_ids), NOBODY], dtype=np.int64)
+        before = replace(held.places, labels=now[held.places.labels], runner_up=now[held.places.runner_up])
+        changed = before.labels == NOBODY
+        changed[self._touched] = True
+        return Standing(before, changed) if changed.sum() == len(self._touched) else None
+
+    def place(self, segmentation: str, version: int, placed: Placed) -> None:
+        """Hold where the model of a version has put the users."""
+        places = Assignment(placed.labels, placed.distance, placed.runner_up, placed.confidence, placed.probability)
+        self._places[segmentation] = _Places(version, placed.segment_ids, places)
+
+    def _hold(self, name: str, matrix: _Matrix) -> _Matrix:
+        others = sum(one.values.nbytes for held, one in self._matrices.items() if held != name)
+        if others + matrix.values.nbytes <= BYTES_A_USER * len(matrix.values):
+            self._matrices[name] = matrix
+        return matrix
+
+
+def _are_among(some: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which of some ids are among others, which are in order.
+
+    Ids are compared by their code points, which is the order of their bytes in UTF-8, and so that of the database.
+    """
+    if not len(others):
+        return np.zeros(len(some), dtype=bool)
+    places = np.searchsorted(others, some).clip(max=len(others) - 1)
+    return np.asarray(others[places] == some, dtype=bool)
+
+
+def _places_of(users: NDArray[Any], some: NDArray[Any]) -> IntArray:
+    """Return where those of some ids stand that are among the users, in order."""
+    return np.searchsorted(users, some[_are_among(some, users)]).astype(np.int64)
+
+
+def _with_rows(values: NDArray[Any], gone: IntArray, come: IntArray, filled: Any) -> NDArray[Any]:
+    """Return an array without the rows `gone`, and with a new one before each of the rows `come` of what is left.
+
+    >>> _with_rows(np.array([1.0, 2.0, 3.0]), np.array([1]), np.array([0, 2]), np.nan).tolist()
+    [nan, 1.0, 3.0, nan]
+    """
+    if not len(gone) and not len(come):
+        return values
+    source = np.insert(np.delete(np.arange(len(values)), gone), come, _NEW)
+    order: Any = "F" if values.flags.f_contiguous else "C"
+    result: NDArray[Any] = np.empty((len(source), *values.shape[1:]), dtype=values.dtype, order=order)
+    # Rows move in runs, which are copied as they are.
+    borders = np.flatnonzero(np.diff(source, prepend=source[:1] - 2, append=source[-1:] - 2) != 1).tolist()
+    for first, last in pairwise(borders):
+        row = source[first]
+        result[first:last] = filled if row == _NEW else values[row : row + last - first]
+    return result
+
+
+def _moved(places: Assignment, gone: IntArray, come: IntArray) -> Assignment:
+    probability = places.probability
+    return Assignment(
+        _with_rows(places.labels, gone, come, NOBODY),
+        _with_rows(places.distance, gone, come, np.nan),
+        _with_rows(places.runner_up, gone, come, NOBODY),
+        _with_rows(places.confidence, gone, come, np.nan),
+        None if probability is None else _with_rows(probability, gone, come, np.nan),
+    )
+
+
+def _read_only(values: FloatArray) -> FloatArray:
+    shown = values.view()
+    shown.flags.writeable = False
+    return shown
