@@ -88,6 +88,7 @@ def make_project(directory: Path, folder: Path, threads: int) -> None:
 
 def make_events(folder: Path, later: Path, users: int, events: int) -> None:
     """Write the events that the shop begins with, and apart from them those that come in before each refresh."""
+    duckdb.sql("set enable_progress_bar = false")
     folder.mkdir()
     later.mkdir()
     whole = later / "whole.parquet"
