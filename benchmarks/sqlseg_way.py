@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlseg.engine.arrow import leave_pandas_out
 from sqlseg.engine.duckdb import Engine
 from sqlseg.workflow import embedding as embedding_step
 from sqlseg.workflow.narration import Clock, Silence
@@ -94,5 +95,6 @@ def segment_count(directory: Path) -> int:
 
 
 if __name__ == "__main__":
+    leave_pandas_out()  # as the command does
     limit = sys.argv[5] if len(sys.argv) > 5 else None
     main(*(Path(argument) for argument in sys.argv[1:4]), int(sys.argv[4]), limit)

@@ -9,6 +9,7 @@ from sqlseg import __version__
 from sqlseg.cli import backtest, check, encoders, features, forget, inspect, privacy, project, refresh, segments
 from sqlseg.cli.console import print_error
 from sqlseg.cli.streams import standard_streams
+from sqlseg.engine.arrow import leave_pandas_out
 from sqlseg.errors import SqlsegError
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ def main() -> None:
     with standard_streams():
         try:
             _check_arguments(sys.argv[1:])
+            leave_pandas_out()
             try:
                 app()
             finally:

@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 import typer
 from shops import bought, call_sqlseg, new_shop, viewed
 
+import sqlseg
 from sqlseg import __version__
 from sqlseg.cli.main import app
 
@@ -172,6 +175,21 @@ def test_ends_of_lines_within_a_csv_are_kept(shop):
 def test_python_runs_the_package(module):
     run = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (0, f"sqlseg {__version__}\n"), run.stderr
+
+
+def test_a_refresh_imports_no_pandas(tmp_path):
+    """pyarrow would, where it is installed; here is one that leaves a note when it is imported."""
+    shop = new_shop(tmp_path / "shop", [bought("ann", "2024-05-01T10:00", 10), viewed("bob", "2024-05-02T10:00")])
+    note = tmp_path / "imported"
+    (tmp_path / "pandas.py").write_text(f"open({str(note)!r}, 'w').close()\n")
+    path = os.pathsep.join([str(tmp_path), str(Path(sqlseg.__file__).parents[1])])
+    run = subprocess.run(
+        [sys.executable, "-m", "sqlseg", "refresh", "--project", str(shop.directory)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode, note.exists()) == (0, False), run.stderr
 
 
 def test_a_query_changes_nothing_and_sees_no_events(shop):

@@ -1,0 +1,31 @@
+"""Keeps pyarrow from what sqlseg has no use for."""
+
+import sys
+
+import pyarrow as pa
+
+
+class _NoPandas:
+    """A finder of modules that says of pandas that there is none."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("No module named 'pandas'", name=name)
+
+
+def leave_pandas_out() -> None:
+    """Let pyarrow take pandas for not installed, from here to the end of the process.
+
+    With the first array that it makes or gives back pyarrow imports pandas, so as to know its data when it sees them.
+    Where pandas is installed that takes half a second, and nothing in sqlseg is of pandas. It is for a process of
+    sqlseg's own: another program may well hand data of pandas to pyarrow later. Where pandas is imported already,
+    nothing changes.
+    """
+    if "pandas" in sys.modules:
+        return
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([])
+    finally:
+        sys.meta_path.remove(_NoPandas)
