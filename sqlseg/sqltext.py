@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 import sqlglot
 from sqlglot import Token, TokenType, exp
+from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel, ParseError, TokenError
 
 from sqlseg.errors import SqlsegError
@@ -79,11 +80,12 @@ def parse_select(text: str, path: PurePath | str = "<sql>") -> exp.Query:
         line, column = _place(text, found[0].start)
         raise UnreadableSql(path, line, column, f"a SELECT is expected, this starts with {found[0].text!r}", text)
     try:
-        statements = [tree for tree in sqlglot.parse(text, read=DIALECT) if not isinstance(tree, exp.Semicolon | None)]
+        trees = Dialect.get_or_raise(DIALECT).parser().parse(found, text)
     except ParseError as error:
         raise _unreadable(error, text, path) from error
     except RecursionError:
         raise UnreadableSql(path, 1, 1, _TOO_DEEP, text) from None
+    statements = [tree for tree in trees if not isinstance(tree, exp.Semicolon | None)]
     if len(statements) > 1:
         semicolon = next(token for token in found if token.token_type is TokenType.SEMICOLON)
         line, column = _place(text, semicolon.start)
