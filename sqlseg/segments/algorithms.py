@@ -1,6 +1,5 @@
 """The clustering algorithms, one row each; the contract test runs over every row."""
 
-import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
@@ -60,19 +59,14 @@ def algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
-def import_ahead(*, scikit_learn: bool) -> None:
-    """Begin to import what a fit needs, on a thread of its own, while a database can compute.
+def import_what_fits(*, scikit_learn: bool) -> None:
+    """Import what a fit needs, for instance while a database computes.
 
     k-means does without scikit-learn, which takes a second; the other algorithms and everything learned need it.
     """
-    libraries = ("scipy.special", "scipy.optimize", *(("sklearn.cluster",) if scikit_learn else ()))
-
-    def begin() -> None:
-        pa.array([])  # looks for pandas, which takes half a second where it is installed
-        for name in libraries:
-            import_module(name)
-
-    threading.Thread(target=begin, name="imports", daemon=True).start()
+    pa.array([])  # looks for pandas, which takes half a second where it is installed
+    for name in ("scipy.special", "scipy.optimize", *(("sklearn.cluster",) if scikit_learn else ())):
+        import_module(name)
 
 
 def bridge_agreement(name: str, X: FloatArray, found: Clustering, seed: int) -> float | None:

@@ -13,9 +13,8 @@ from sqlseg.events.attributes import read_attributes
 from sqlseg.events.reading import Before as LastReading
 from sqlseg.events.reading import EventSource, Reading, read_events
 from sqlseg.events.staging import Staged
-from sqlseg.segments.algorithms import import_ahead
-from sqlseg.settings import ClusterSegmentation, FittedSegmentation
 from sqlseg.workflow import steps
+from sqlseg.workflow.ahead import begin_ahead
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
 from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
 from sqlseg.workflow.completing import complete_run, moves_of
@@ -226,7 +225,7 @@ def _carry_out(
     last, models = last_refresh(engine), models_in_use(engine)
     kept.go_on_from(None if last is None else last.run_id)
     if last is None:
-        import_ahead(scikit_learn=_needs_scikit_learn(project))
+        begin_ahead(project, everyone=True)
     with stopwatch.step("events", "Reading the sources"):
         attributes = remember_attributes(engine) if last else None
         reading, source_fingerprint = _read(engine, project, run_id, started_at, last, full=options.full)
@@ -286,7 +285,7 @@ def _carry_out(
         complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
     if last is not None:
-        import_ahead(scikit_learn=_needs_scikit_learn(project))
+        begin_ahead(project, everyone=False)
     threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
     work = Work(
         engine,
@@ -363,17 +362,6 @@ def _carry_out(
         },
         by_user=steps.changed_by_user(work),
     )
-
-
-def _needs_scikit_learn(project: Project) -> bool:
-    """Return whether anything but k-means and rules may have to be fitted."""
-    others = [
-        segmentation
-        for segmentation in project.settings.segmentations.values()
-        if isinstance(segmentation, FittedSegmentation)
-        and not (isinstance(segmentation, ClusterSegmentation) and segmentation.algorithm == "kmeans")
-    ]
-    return bool(others or project.forecasts or project.sentiment)
 
 
 def _tell_of_events(narrator: Narrator, staged: Staged) -> None:
