@@ -31,6 +31,7 @@ from sqlseg.events.staging import (
     Changes,
     NoUsableEvents,
     Staged,
+    accept_events,
     all_new,
     bind_source,
     changes_by_verdicts,
@@ -333,14 +334,15 @@ def _read_everything(
         exported_at=source.exported_at or now,
         max_quantity=source.max_quantity,
         erased=source.erased,
+        in_place=source.timezone if before is None else None,
     )
-    changes = all_new(engine) if before is None else changes_since(engine, before.data_through)
-    if before is None or rewrite or changes.events_new + changes.events_gone > REWRITTEN_FROM * staged.accepted:
-        engine.execute(sql_text("steps/events/accept.sql"), {"timezone": source.timezone})
-    else:
-        _change_events(engine, source.timezone)
+    changes = all_new(engine, staged) if before is None else changes_since(engine, before.data_through)
     keep_refused(engine, run_id=run_id, timezone=source.timezone)
     engine.execute(sql_text("steps/events/whole_partitions.sql"), {"now": now})
     remember_days(engine)
+    if before is None or rewrite or changes.events_new + changes.events_gone > REWRITTEN_FROM * staged.accepted:
+        accept_events(engine, timezone=source.timezone)
+    else:
+        _change_events(engine, source.timezone)
     drop_staged(engine)
     return Reading(staged, changes, "everything", why)

@@ -24,6 +24,7 @@ from sqlseg.events.staging import (
     keep_events,
     stage_events,
 )
+from sqlseg.names import EVENT_COLUMNS
 from sqlseg.resources import UnreadableFile
 
 EXPORTED_AT = datetime(2024, 6, 1)
@@ -31,18 +32,27 @@ EXPORTED_AT = datetime(2024, 6, 1)
 
 @dataclass
 class Source:
-    """A project with nothing but SQL files, and a warehouse in memory."""
+    """A project with nothing but SQL files, and a warehouse in memory; rows are staged in place or in a table aside."""
 
     directory: Path
     engine: Engine
+    in_place: bool
+    timezone: str = "UTC"
 
     def stage(self, select: str, *, exported_at: datetime = EXPORTED_AT, max_quantity: float | None = None) -> Staged:
         path = self.directory / "events.sql"
         path.write_text(select, encoding="utf-8")
-        return stage_events(self.engine, path, self.directory, exported_at=exported_at, max_quantity=max_quantity)
+        return stage_events(
+            self.engine,
+            path,
+            self.directory,
+            exported_at=exported_at,
+            max_quantity=max_quantity,
+            in_place=self.timezone if self.in_place else None,
+        )
 
-    def kept(self, columns: str = "*", *, timezone: str = "UTC") -> list[tuple]:
-        keep_events(self.engine, run_id="run-1", timezone=timezone)
+    def kept(self, columns: str = "*") -> list[tuple]:
+        keep_events(self.engine, run_id="run-1", timezone=self.timezone)
         return self.engine.rows(f"select {columns} from sqlseg.events order by all")
 
     def refused(self) -> list[tuple[str, dict]]:
@@ -57,9 +67,12 @@ def warehouse():
         yield engine
 
 
-@pytest.fixture
-def source(warehouse, tmp_path):
-    yield Source(tmp_path, warehouse)
+@pytest.fixture(params=["aside", "in place"])
+def source(warehouse, tmp_path, request):
+    in_place = request.param == "in place"
+    yield Source(tmp_path, warehouse, in_place)
+    if in_place:  # what a transaction would roll back
+        warehouse.execute("drop view if exists staged_events; drop table if exists sqlseg.staged_events")
     drop_staged(warehouse)
     for table in ("quality.rejected_events", "quality.rejection"):
         warehouse.execute(f"delete from {table}")
@@ -238,6 +251,7 @@ def test_times_of_every_type_become_utc(source, given_time, utc):
 
 
 def test_local_time_is_the_clock_on_the_shops_wall(source):
+    source.timezone = "Europe/London"
     source.stage(
         " union all by name ".join(
             [
@@ -246,7 +260,7 @@ def test_local_time_is_the_clock_on_the_shops_wall(source):
             ]
         )
     )
-    assert source.kept("event_time, local_time", timezone="Europe/London") == [
+    assert source.kept("event_time, local_time") == [
         (datetime(2024, 3, 31, 0, 59, 59), datetime(2024, 3, 31, 0, 59, 59)),
         (datetime(2024, 3, 31, 1), datetime(2024, 3, 31, 2)),
     ]
@@ -348,6 +362,18 @@ def test_a_file_that_is_not_utf8(source):
         stage_events(source.engine, path, source.directory, exported_at=EXPORTED_AT, max_quantity=None)
 
 
+@pytest.mark.parametrize("more", ["", row(price="-1"), GOOD], ids=["all usable", "one refused", "one repeated"])
+def test_the_events_have_their_columns_and_nothing_else_is_left(source, more):
+    source.stage(" union all by name ".join(part for part in (GOOD, more) if part))
+    source.kept()
+    assert list(source.engine.describe("sqlseg.events")) == [
+        *(column.name for column in EVENT_COLUMNS),
+        "local_time",
+        "event_hash",
+    ]
+    assert not source.engine.relation_exists("sqlseg", "staged_events")
+
+
 # -- what is new -------------------------------------------------------------------------------------------------
 
 
@@ -374,8 +400,8 @@ def names(source: Source, table: str) -> set[str]:
 
 
 def test_at_first_every_user_is_touched(source):
-    source.stage(" union all by name ".join([GOOD, row(), row(price="5"), row(user_id="'bad'", price="-1")]))
-    assert all_new(source.engine) == Changes(events_new=3, events_gone=0, users_touched=2, events_late=0)
+    staged = source.stage(" union all by name ".join([GOOD, row(), row(price="5"), row(user_id="'bad'", price="-1")]))
+    assert all_new(source.engine, staged) == Changes(events_new=3, events_gone=0, users_touched=2, events_late=0)
     assert names(source, "touched_users") == {"good", "ann"}
 
 

@@ -1,6 +1,5 @@
 -- Types every source row and says why a row cannot be used; reason is NULL for usable rows.
 -- Reads rows_to_stage: the canonical columns as the source gives them, NULL where it has none.
-create or replace temp table staged_events as
 with given as (
     select
         user_id as given_user_id, time_given, event_type as given_event_type, event_id as given_event_id,
