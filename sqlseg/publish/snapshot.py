@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -181,17 +182,53 @@ def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation
         with engine.transaction():
             for schema in sorted({relation.target.schema for relation in relations}):
                 engine.execute(f"create schema {ALIAS}.{schema}")
-            contents = {}
+        here, there = _shared_out(engine, relations)
+        with engine.beside() as other, ThreadPoolExecutor(1, thread_name_prefix="publish") as thread:
+            features = thread.submit(_create_tables, other, there)
+            try:
+                contents = _create_tables(engine, here)
+            except BaseException:
+                other.interrupt()
+                raise
+            contents |= features.result()
+        with engine.transaction():
             for relation in relations:
-                if relation.kind == "table":
-                    contents[relation.target] = _create_and_look(engine, relation)
-                else:
+                if relation.kind == "view":
                     create(engine, relation)
             hashed = stamp(engine, contents, run_id)
     finally:
         engine.detach(ALIAS)
     verify(building, contents)
     return hashed, contents
+
+
+def _shared_out(
+    engine: Engine, relations: Sequence[PublishedRelation]
+) -> tuple[list[PublishedRelation], list[PublishedRelation]]:
+    """Share tables out to this connection and to one beside it, which gets those of features.
+
+    A table of so many users as are read at a time is read on one thread, so two are written side by side. The other
+    connection sees nothing temporary, such as pseudonyms, so it gets only tables that stand in the warehouse as they
+    are published; and none where a database is to use a single thread.
+    """
+    tables = [relation for relation in relations if relation.kind == "table"]
+    if engine.value("select current_setting('threads')") == 1:
+        return tables, []
+    stored = {
+        f"{schema}.{quoted(name)}"
+        for schema, name in engine.rows(
+            "select schema_name, table_name from duckdb_tables() "
+            "where database_name = current_database() and not temporary"
+        )
+    }
+    there = [table for table in tables if table.target.schema == "features" and table.source in stored]
+    # Users beside their features, who come last, take longest: begun first, they do not end alone.
+    return [table for table in reversed(tables) if table not in there], there
+
+
+def _create_tables(engine: Engine, relations: Sequence[PublishedRelation]) -> dict[Relation, TableContent]:
+    with engine.transaction():
+        return {relation.target: _create_and_look(engine, relation) for relation in relations}
 
 
 def verify(building: Path, contents: Mapping[Relation, TableContent]) -> None:

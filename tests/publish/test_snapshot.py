@@ -1,5 +1,6 @@
 """The published file: replaced in one step, whole or not at all, in types that old clients read."""
 
+import threading
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -100,6 +101,64 @@ def test_types_become_those_of_old_clients(engine, path, expression):
     engine.execute(f'create view odd as select {expression} as "odd ""name"""')
     publish_snapshot(engine, path, [PublishedRelation(Relation("segments", "odd"), "odd")])
     assert read(path, 'select typeof("odd ""name"""), "odd ""name"""::varchar from segments.odd') == [TYPES[expression]]
+
+
+@pytest.fixture
+def with_features():
+    """A database of two threads with a table of features, and one that only its own connection sees."""
+    with Engine.open(None, threads=2) as engine:
+        engine.execute("create table sizes as select 'a' as name, 1 as n; create schema sqlseg")
+        engine.execute(
+            "create table sqlseg.feature_rfm_v1 as select i as user_id, i % 7 as orders from range(60000) t(i)"
+        )
+        engine.execute("create temp table pseudonyms as select 'x' as user_id, 3 as orders")
+        yield engine
+
+
+FEATURES = (
+    PublishedRelation(Relation("features", "rfm_v1"), 'sqlseg."feature_rfm_v1"', "Money.", {"orders": "How many."}),
+    PublishedRelation(Relation("features", "hidden_v1"), "pseudonyms"),
+    PublishedRelation(Relation("features", "rfm"), 'features."rfm_v1"', kind="view"),
+)
+
+
+def test_features_are_written_beside_other_tables(with_features, path):
+    threads = set()
+    create = snapshot._create_and_look
+
+    def noted(engine, relation):
+        threads.add((relation.target.name, threading.current_thread().name.partition("_")[0]))
+        return create(engine, relation)
+
+    with patch.object(snapshot, "_create_and_look", noted):
+        published = publish_snapshot(with_features, path, [SIZES, *FEATURES])
+    assert threads == {("size", "MainThread"), ("hidden_v1", "MainThread"), ("rfm_v1", "publish")}
+    assert [str(table) for table in sorted(published.contents, key=str)] == [
+        "features.hidden_v1",
+        "features.rfm_v1",
+        "segments.size",
+    ]
+    assert read(path) == [("a", 1)]
+    assert read(path, "select count(*), sum(orders) from features.rfm") == [(60000, sum(i % 7 for i in range(60000)))]
+    assert read(path, "select * from features.hidden_v1") == [("x", 3)]
+    assert read(path, "select comment from duckdb_columns() where column_name = 'orders' and comment is not null") == [
+        ("How many.",)
+    ]
+
+
+@pytest.mark.parametrize("target", ["size", "rfm_v1"])
+def test_a_failure_on_either_connection_leaves_the_old_file(with_features, path, target):
+    publish_snapshot(with_features, path, [SIZES, *FEATURES])
+    before, create = path.read_bytes(), snapshot._create_and_look
+
+    def broken(engine, relation):
+        return engine.value("select error('boom')") if relation.target.name == target else create(engine, relation)
+
+    with patch.object(snapshot, "_create_and_look", broken), pytest.raises(SqlsegError, match="boom"):
+        publish_snapshot(with_features, path, [SIZES, *FEATURES])
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+    publish_snapshot(with_features, path, [SIZES, *FEATURES])
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_beside_it(engine, path):
