@@ -92,9 +92,10 @@ def finished(X: FloatArray, shape: Shape, *, iterations: int, notes: tuple[str, 
     order = np.lexsort((*shape.centers.T[::-1], -sizes))
     number = np.empty(order.size, dtype=np.int64)
     number[order] = np.arange(order.size)
-    inertia = float(((X - shape.centers[found.labels]) ** 2).sum())
     if isinstance(shape, Centroids):
         inertia = float(np.square(found.distance).sum())
+    else:
+        inertia = float(((X - shape.centers[found.labels]) ** 2).sum())
     return Clustering(shape.taking(order), number[found.labels], inertia, iterations, notes)
 
 

@@ -24,10 +24,11 @@ def by_parts(users: int, work: Callable[[slice], Result]) -> list[Result]:
     [16384, 3616]
     """
     parts = [slice(start, min(start + USERS_AT_ONCE, users)) for start in range(0, users, USERS_AT_ONCE)]
-    if len(parts) < 2:
-        return [work(rows) for rows in parts]
-    with one_thread(), ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1), "by_parts") as pool:
-        return list(pool.map(work, parts))
+    with one_thread():
+        if len(parts) < 2:
+            return [work(rows) for rows in parts]
+        with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1), "by_parts") as pool:
+            return list(pool.map(work, parts))
 
 
 def by_column(users: int, work: Callable[[Item], Result], columns: Iterable[Item]) -> list[Result]:
