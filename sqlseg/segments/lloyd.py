@@ -127,7 +127,11 @@ def means_of(X: FloatArray, labels: IntArray, count: int) -> FloatArray:
 def _usual_square(X: FloatArray) -> float:
     """Return the squared distance that users usually have to the nearest one who is different, in a small sample."""
     some = X[:: -(-len(X) // _SAMPLE)]
-    apart = np.square(some[:, None] - some).sum(axis=2)
+    apart = np.zeros((len(some), len(some)))
+    for figures in some.T:  # which stays in the cache, as differences of all inputs at once do not
+        step = figures[:, None] - figures
+        step *= step
+        apart += step
     apart[apart == 0] = np.inf
     nearest = apart.min(axis=1)
     return float(np.median(nearest[np.isfinite(nearest)])) if np.isfinite(nearest).any() else 0.0
