@@ -7,7 +7,10 @@ from sqlseg.resources import sql_text
 from sqlseg.workflow.materialise import POPULATION, replace_touched
 from sqlseg.workflow.touched import RECOMPUTED, TOUCHED_EVENTS
 
-_TABLES = ("user_revenue", "user_day", "first_day")
+REVENUE = "user_revenue"
+"""The table of what every user has spent."""
+
+_TABLES = (REVENUE, "user_day", "first_day")
 
 
 def keep_activity(engine: Engine, as_of: datetime, *, everyone: bool) -> None:

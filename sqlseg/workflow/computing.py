@@ -8,6 +8,7 @@ import numpy as np
 from sqlseg.engine.duckdb import quoted
 from sqlseg.features.view import View
 from sqlseg.settings import RulesSegmentation
+from sqlseg.workflow.activity import REVENUE
 from sqlseg.workflow.content import EVERYTHING, Embedding, compute_contents
 from sqlseg.workflow.embedding import embed_users
 from sqlseg.workflow.forecasting import compute_forecasts, renew_forecasts
@@ -116,7 +117,7 @@ def _changed_by_user(work: Work) -> set[str]:
     """Return the computed tables of which only rows of touched users can be other than after the last refresh."""
     assert work.last is not None
     same_day = work.plan.as_of == work.last.as_of
-    tables = {view.table for view in work.plan.features() if not work.concerns_everyone(view)}
+    tables = {REVENUE, *(view.table for view in work.plan.features() if not work.concerns_everyone(view))}
     tables |= {view.table for view in work.learned_views if same_day or not view.name.startswith("forecast_")}
     for encoder in work.project.encoders:
         if not work.concerns_everyone(work.project.registry.view("sequences", encoder.manifest.sequence)):

@@ -19,6 +19,7 @@ from sqlseg.insight.description import segment_description
 from sqlseg.insight.naming import SegmentName, name_still_fits, segment_names
 from sqlseg.insight.profile import FeatureProfile, SegmentFigures, Standing
 from sqlseg.resources import sql_text
+from sqlseg.segments.blocks import FloatArray
 from sqlseg.settings import FittedSegmentation, Segmentation
 from sqlseg.workflow.inputs import Readable, numeric_columns
 from sqlseg.workflow.plan import SegmentationPlan
@@ -195,12 +196,16 @@ def record_membership(
     readable: Readable,
     version: int,
     rule: str | None,
+    spent: FloatArray,
     *,
     everyone: bool,
 ) -> None:
-    """Replace the memberships of everyone, or of those users who are `restated`; bring the segments up to date."""
+    """Replace the memberships of everyone, or of those users who are `restated`; bring the segments up to date.
+
+    `spent` is the revenue of each user.
+    """
     sizes = placed.sizes()
-    revenue = _revenue_shares(engine, placed)
+    revenue = _revenue_shares(placed, spent)
     rows = pa.table(
         {
             "segment_id": pa.array(placed.segment_ids, pa.string()),
@@ -258,9 +263,7 @@ def _rule_of(rule: str, segmentation: str, segment_name: str) -> str | None:
     )
 
 
-def _revenue_shares(engine: Engine, placed: Placed) -> list[float | None]:
-    rows = engine.table("select revenue from sqlseg.user_revenue order by user_id")
-    revenue = rows["revenue"].to_numpy()
+def _revenue_shares(placed: Placed, revenue: FloatArray) -> list[float | None]:
     total = float(revenue.sum())
     if total <= 0:
         return [None] * len(placed.segment_ids)

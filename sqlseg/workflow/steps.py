@@ -20,7 +20,7 @@ from sqlseg.segments.refit import reasons_to_refit, told_in_brief
 from sqlseg.segments.supervised import SupervisedModel
 from sqlseg.settings import FittedSegmentation, RulesSegmentation, SupervisedSegmentation
 from sqlseg.workflow import recording
-from sqlseg.workflow.activity import keep_activity
+from sqlseg.workflow.activity import REVENUE, keep_activity
 from sqlseg.workflow.checking import check_features
 from sqlseg.workflow.content import missing_content, record_content_profile, vocabulary
 from sqlseg.workflow.explaining import record_reasons, record_rules
@@ -229,8 +229,9 @@ def record_one(
     recording.record_profile(engine, plan.name, placed, figures.profile)
     names = recording.name_segments(engine, plan.name, placed, readable, figures.standing, fitted=fitted)
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
+    spent = work.kept.features(engine, REVENUE)[1][:, 0]
     recording.record_membership(
-        engine, run, plan.name, placed, names, figures, readable, version, rule, everyone=everyone
+        engine, run, plan.name, placed, names, figures, readable, version, rule, spent, everyone=everyone
     )
     record_reasons(engine, plan.name, placed, work.users, everyone=everyone)
     if not everyone:
