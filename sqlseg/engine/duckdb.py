@@ -260,6 +260,10 @@ class Engine:
         """Take over what stands in the log; others may read meanwhile."""
         self.execute("checkpoint")
 
+    def leave_log(self) -> None:
+        """Close and detach without a checkpoint from now on: who opens a database next finds its changes in its log."""
+        self.execute("pragma disable_checkpoint_on_shutdown")
+
     def _roll_back(self, failure: BaseException) -> None:
         try:
             self._connection.rollback()

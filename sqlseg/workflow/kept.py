@@ -32,19 +32,21 @@ BYTES_A_USER = 1_200
 
 @dataclass(frozen=True)
 class _File:
-    """How a database file lies on disk when nobody has it open."""
+    """How a database lies on disk when nobody has it open: the file, and its log if that has yet to be taken over."""
 
     inode: int
     bytes: int
     modified_ns: int
+    log: "_File | None" = None
 
     @classmethod
     def at(cls, path: Path) -> "_File | None":
-        """Return None where there is no file, or one whose log has yet to be taken over."""
-        if path.with_name(f"{path.name}.wal").exists() or not path.is_file():
+        """Return None where there is no file."""
+        if not path.is_file():
             return None
         found = path.stat()
-        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+        log = None if path.suffix == ".wal" else cls.at(path.with_name(f"{path.name}.wal"))
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns, log)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Brings the published file to the state of the warehouse."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,21 +19,29 @@ from sqlseg.workflow.project import Project
 from sqlseg.workflow.published import as_published, policy, published_measures, relations_to_publish
 from sqlseg.workflow.side_by_side import beside
 from sqlseg.workflow.state import last_refresh, update_run
+from sqlseg.workflow.warehouse import open_warehouse
 
 PATCHED_SHARE = 0.2
 """Of the users: where more are touched, a new file is written sooner than an old one is patched."""
 
 
-def publish(engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopwatch) -> Outcome:
-    """Replace the published file, unless nothing is new and it holds the last refresh already, whole."""
+def publish(
+    engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopwatch, *, checkpoint: bool = True
+) -> Outcome:
+    """Replace the published file, unless nothing is new and it holds the last refresh already, whole.
+
+    Without `checkpoint` the changes of the warehouse stay in its log.
+    """
     path = project.settings.warehouse.published
     if outcome.plan.kind == "noop" and _is_current(engine, path):
         if published_measures(path) == policy(project).measures:
             return outcome
         stopwatch.narrator.note("Nothing is new; what [privacy] asks of the published file is.")
     with stopwatch.step("publish", "Publishing"):
-        _publish(engine, project, outcome, path, stopwatch)
-    update_run(engine, outcome.run_id, {"seconds": json.dumps(stopwatch.seconds), "finished_at": stopwatch.clock.now()})
+        _publish(engine, project, outcome, path, stopwatch, checkpoint=checkpoint)
+    took = {"seconds": json.dumps(stopwatch.seconds), "finished_at": stopwatch.clock.now()}
+    with engine.transaction(checkpoint=checkpoint):
+        update_run(engine, outcome.run_id, took)
     added = lock_new_versions(project)
     notes = (f"features.lock now holds {', '.join(added)}.",) if added else ()
     return replace(outcome, published=path, seconds=stopwatch.seconds, notes=notes)
@@ -46,6 +54,12 @@ def publish_whole(engine: Engine, project: Project) -> None:
     _remember(engine, path, snapshot, snapshot.size)
 
 
+def mend_published(project: Project) -> None:
+    """Build a published file anew that does not hold what was published. Raises what opening and publishing raise."""
+    with open_warehouse(project, "sqlseg refresh") as engine:
+        publish_whole(engine, project)
+
+
 def mark_unpublished(engine: Engine) -> None:
     """Put on record that the warehouse holds more than the published file, until that is replaced."""
     engine.execute(
@@ -53,16 +67,19 @@ def mark_unpublished(engine: Engine) -> None:
     )
 
 
-def _publish(engine: Engine, project: Project, outcome: Outcome, path: Path, stopwatch: Stopwatch) -> None:
+def _publish(
+    engine: Engine, project: Project, outcome: Outcome, path: Path, stopwatch: Stopwatch, *, checkpoint: bool
+) -> None:
     """Patch a copy of the last published file where little has changed since, else build it whole; then swap."""
     patch = _patch(engine, project, outcome, path)
     relations = relations_to_publish(engine, project, [] if patch is None else sorted(set(patch.by_user.values())))
     if patch is not None:
         published = {table: as_published(project, users) for table, users in patch.by_user.items()}
         patch = replace(patch, by_user=published)
-    with engine.beside() as other, beside(other.checkpoint):  # one thread writes either file, so both at a time
+    # One thread writes either file, so both at a time.
+    with engine.beside() as other, beside(other.checkpoint if checkpoint else None):
         snapshot, whole_bytes = _patched_or_whole(engine, path, relations, patch, stopwatch)
-    _remember(engine, path, snapshot, whole_bytes)
+    _remember(engine, path, snapshot, whole_bytes, checkpoint=checkpoint)
 
 
 def _patched_or_whole(
@@ -83,10 +100,10 @@ def _patched_or_whole(
     return snapshot, snapshot.size
 
 
-def _remember(engine: Engine, path: Path, snapshot: Snapshot, whole_bytes: int) -> None:
+def _remember(engine: Engine, path: Path, snapshot: Snapshot, whole_bytes: int, *, checkpoint: bool = True) -> None:
     """Put on record what has been published: its hash in the row of its refresh, and how the file lies on disk."""
     run_id = _last_run_id(engine)
-    with engine.transaction():
+    with engine.transaction(checkpoint=checkpoint):
         if run_id is not None:
             update_run(engine, run_id, {"content_hash": snapshot.content_hash})
         _remember_file(engine, path, run_id, whole_bytes)
@@ -148,7 +165,17 @@ def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Pa
         return None
     if known[0] != before or published_run(path) != before or published_measures(path) != policy(project).measures:
         return None
-    return Patch(outcome.by_user, int(known[1]), _contents(engine))
+    return Patch(_one_name(engine, outcome.by_user), int(known[1]), _contents(engine))
+
+
+def _one_name(engine: Engine, by_user: Mapping[Relation, str]) -> dict[Relation, str]:
+    """Return tables with the relations of their users, in which the same users have the same relation."""
+    first, *others = sorted(set(by_user.values()))
+    same = {first: first}
+    for other in others:
+        only_in_one = f"(from {first} except from {other}) union all (from {other} except from {first})"
+        same[other] = other if engine.row(f"select 1 from ({only_in_one}) limit 1") else first
+    return {table: same[users] for table, users in by_user.items()}
 
 
 def _contents(engine: Engine) -> dict[Relation, TableContent]:

@@ -120,12 +120,14 @@ def refresh(
     *,
     dry: bool = False,
     kept: Kept | None = None,
+    checkpoint: bool = True,
 ) -> Outcome:
     """Bring a project's segment tables up to date and publish them; with `dry`, find out what that would do.
 
     Everything in the warehouse happens in one transaction, and the published file is replaced in one step after it:
     a refresh that fails or is killed leaves both as they were. `kept` is what an earlier one has left in memory, and
-    will have from this one. Raises SqlsegError.
+    will have from this one. Without `checkpoint` what has changed stays in the log beside the warehouse, which
+    `take_over_log` empties. Raises SqlsegError.
     """
     project = open_project(directory)
     check_lock(project)
@@ -151,14 +153,18 @@ def refresh(
             outcome = refresh_within(engine, project, options, clock, narrator, dry=dry, kept=kept)
         except KeyboardInterrupt:
             raise Interrupted(committed=False) from None
-        try:
-            if not dry:
-                outcome = publish(engine, project, outcome, Stopwatch(narrator, clock, outcome.seconds))
-                if kept and (last := last_refresh(engine)):
-                    kept.settle(last.run_id)
+        if dry:
             return outcome
+        try:
+            stopwatch = Stopwatch(narrator, clock, outcome.seconds)
+            outcome = publish(engine, project, outcome, stopwatch, checkpoint=checkpoint)
+            if kept and (last := last_refresh(engine)):
+                kept.settle(last.run_id)
         except KeyboardInterrupt:
             raise Interrupted(committed=True) from None
+        if not checkpoint and outcome.published is not None:
+            engine.leave_log()
+        return outcome
 
 
 class _DryRun(Exception):

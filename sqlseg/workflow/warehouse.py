@@ -92,6 +92,16 @@ def _remove_leftovers(path: Path) -> None:
     shutil.rmtree(path.with_name(f"{path.name}.tmp"), ignore_errors=True)
 
 
+def take_over_log(project: Project, command: str = "sqlseg", kept: Kept | None = None) -> None:
+    """Take over into the warehouse what a refresh has left in the log beside it; what is `kept` of it goes on.
+
+    Raises as `open_warehouse` does.
+    """
+    log = project.settings.warehouse.path
+    if log.with_name(f"{log.name}.wal").exists():
+        open_warehouse(project, command, prepared=False, kept=kept).close()
+
+
 def attach_project_sources(engine: Engine, project: Project) -> None:
     """Attach the databases that sqlseg.toml declares, read-only. Raises MissingSource."""
     attach_sources(

@@ -8,12 +8,17 @@ from pathlib import Path
 
 from sqlseg.errors import SqlsegError
 from sqlseg.publish import patching
-from sqlseg.publish.spare import discard_spare, prepare_spare
+from sqlseg.publish.spare import NotWhole, discard_spare, prepare_spare
 from sqlseg.workflow.kept import Kept
 from sqlseg.workflow.narration import Clock, Narrator
 from sqlseg.workflow.outcome import Options, Outcome
-from sqlseg.workflow.project import open_project
+from sqlseg.workflow.project import Project, open_project
+from sqlseg.workflow.publishing import mend_published
 from sqlseg.workflow.refresh import Interrupted, refresh
+from sqlseg.workflow.warehouse import take_over_log
+
+COMMAND = "sqlseg refresh --watch"
+"""What others are told who find the project held between two rounds."""
 
 LONGEST_PAUSE = 900.0
 """Seconds between two tries at most while rounds fail, unless the rounds themselves are farther apart."""
@@ -118,7 +123,7 @@ def watch(
             started = clock.seconds()
             outcome, error = None, None
             try:
-                outcome = refresh(directory, options, clock, once, kept=kept)
+                outcome = refresh(directory, options, clock, once, kept=kept, checkpoint=False)
                 failures = 0
             except Interrupted as stopped:
                 narrator.note(stopped.message)
@@ -132,9 +137,9 @@ def watch(
             one = Round(number, clock.now(), seconds, outcome, error, failures, pause)
             tally.add(one)
             tell(one, tally)
-            if outcome is not None and outcome.published is not None:
+            if outcome is not None:
                 told = clock.seconds()
-                _prepare_spare(outcome.published, once)
+                _make_ready(directory, outcome, once, kept)
                 pause = max(0.0, pause - (clock.seconds() - told))
             wait(pause)
     except KeyboardInterrupt:
@@ -142,13 +147,29 @@ def watch(
     finally:
         with suppress(OSError):
             discard_spare(published)
+        with suppress(SqlsegError):  # whoever opens the warehouse next does it
+            take_over_log(open_project(directory), COMMAND)
 
 
-def _prepare_spare(published: Path, narrator: Narrator) -> None:
-    """Copy what was published for the next round to patch; that it cannot be copied costs time, and no more."""
+def _make_ready(directory: Path, outcome: Outcome, narrator: Narrator, kept: Kept) -> None:
+    """Do between two rounds what nobody need wait for; what of it cannot be done costs time later, and no more."""
+    try:
+        project = open_project(directory)
+        take_over_log(project, COMMAND, kept)
+        if outcome.published is not None:
+            _prepare_spare(project, outcome.published, narrator)
+    except SqlsegError as error:
+        narrator.note(f"{error.message} So less is made ready for the next round.")
+
+
+def _prepare_spare(project: Project, published: Path, narrator: Narrator) -> None:
+    """Copy what was published for the next round to patch; where it is found damaged, publish it again."""
     if published.stat().st_size < patching.SMALLEST_BYTES:
         return
     try:
         prepare_spare(published)
     except OSError as error:
         narrator.note(f"The published file cannot be copied ahead of the next round: {error}.")
+    except NotWhole as damage:
+        narrator.note(f"{damage.message} It is built whole from the warehouse.")
+        mend_published(project)

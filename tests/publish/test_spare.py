@@ -2,28 +2,37 @@
 
 import os
 
+import duckdb
 import pytest
 
-from sqlseg.publish.spare import discard_spare, prepare_spare, spare_file, take_copy
+from sqlseg.engine.duckdb import Engine
+from sqlseg.names import RUN, Relation
+from sqlseg.publish.snapshot import PublishedRelation, publish_snapshot
+from sqlseg.publish.spare import NotWhole, discard_spare, prepare_spare, spare_file, take_copy
 
 
 @pytest.fixture
 def published(tmp_path):
-    path = tmp_path / "shop.duckdb"
-    path.write_bytes(b"what is published")
-    path.chmod(0o444)
-    return path
+    with Engine.open(None, threads=1) as engine:
+        engine.execute(
+            "create table runs as "
+            "select 'r1' as run_id, 'done' as status, 'cold' as kind, null::varchar as content_hash; "
+            "create table sizes as select range::varchar as user_id, range as n from range(100000)"
+        )
+        relations = [PublishedRelation(RUN, "runs"), PublishedRelation(Relation("segments", "size"), "sizes")]
+        publish_snapshot(engine, tmp_path / "shop.duckdb", relations, "r1")
+    return tmp_path / "shop.duckdb"
 
 
 def test_the_spare_copy_is_taken_once_and_then_the_file_is_copied(published, tmp_path):
     prepare_spare(published)
     spare = spare_file(published)
     number = spare.stat().st_ino
-    take_copy(published, tmp_path / "one")
+    assert take_copy(published, tmp_path / "one"), "it was read and found whole"
     assert (tmp_path / "one").stat().st_ino == number and not spare.exists(), "it was moved, not copied"
-    take_copy(published, tmp_path / "two")
+    assert not take_copy(published, tmp_path / "two"), "nobody has read it"
     for copy in ("one", "two"):
-        assert (tmp_path / copy).read_bytes() == b"what is published"
+        assert (tmp_path / copy).read_bytes() == published.read_bytes()
         assert os.access(tmp_path / copy, os.W_OK)
 
 
@@ -32,7 +41,7 @@ def test_the_spare_copy_of_another_file_is_thrown_away(published, tmp_path):
     newer = tmp_path / "newer"
     newer.write_bytes(b"published since..")
     newer.replace(published)
-    take_copy(published, tmp_path / "copy")
+    assert not take_copy(published, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"published since.."
     assert not spare_file(published).exists()
 
@@ -43,3 +52,28 @@ def test_nothing_is_left_of_a_spare_copy_that_could_not_be_made(published, tmp_p
         prepare_spare(published)
     discard_spare(published)
     assert list(tmp_path.iterdir()) == []
+
+
+def overwrite_page(path):
+    """Change a block in the middle of the file, which DuckDB knows by its checksum."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"not what was written")
+
+
+def change_a_row(path):
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("update segments.size set n = n + 1 where user_id = '77'")
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+@pytest.mark.parametrize("damage", [overwrite_page, change_a_row, cut_off])
+def test_no_spare_copy_is_kept_of_a_file_that_is_not_what_was_published(published, tmp_path, damage):
+    published.chmod(0o644)
+    damage(published)
+    with pytest.raises(NotWhole, match="does not hold what was published"):
+        prepare_spare(published)
+    assert list(tmp_path.iterdir()) == [published]

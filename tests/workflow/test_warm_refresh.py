@@ -12,7 +12,7 @@ from sqlseg.names import Relation
 from sqlseg.publish import patching
 from sqlseg.publish.content_hash import TableContent
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
-from sqlseg.publish.snapshot import PublishedRelation, building_file, publish_snapshot
+from sqlseg.publish.snapshot import ROW_GROUP_SIZE, PublishedRelation, building_file, publish_snapshot
 from sqlseg.workflow import publishing
 
 EVENTS = [
@@ -183,3 +183,28 @@ def test_what_cannot_be_patched_is_refused_and_the_file_stays(engine, tmp_path, 
         patched(engine, path, [SIZE], **{"contents": contents, **how})
     assert path.read_bytes() == before
     assert not building_file(path).exists()
+
+
+def test_a_patch_writes_the_rows_that_differ_and_no_others_again(engine, tmp_path):
+    path = tmp_path / "p.duckdb"
+    engine.execute(
+        "create or replace table size as select 'u' || range as user_id, range % 1000 + 10 as n from range(110000)"
+    )
+    contents = publish_snapshot(engine, path, [SIZE]).contents
+    before = path.stat().st_size
+    engine.execute("update size set n = 7 where user_id in (from changed)")
+    patched(engine, path, [SIZE], contents=contents)
+    with duckdb.connect(str(path), read_only=True) as reader:
+        (largest,) = reader.execute("select max(count) from pragma_storage_info('segments.size')").fetchone()
+        assert reader.execute("select count(*) from segments.size where n = 7").fetchone() == (1,)
+    assert largest <= ROW_GROUP_SIZE, "row groups are not put together"
+    assert path.stat().st_size - before <= 4 * 2**18, "blocks of the file"
+
+
+def test_a_table_with_a_column_that_hides_the_places_of_rows_is_not_patched(engine, tmp_path):
+    path = tmp_path / "p.duckdb"
+    engine.execute("alter table size rename n to rowid")
+    contents = publish_snapshot(engine, path, [SIZE]).contents
+    engine.execute("update size set rowid = 1 where user_id = 'u7'")
+    with pytest.raises(NoPatch, match="has a column named rowid"):
+        patched(engine, path, [SIZE], contents=contents)
