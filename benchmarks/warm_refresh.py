@@ -76,10 +76,11 @@ copy (
 """
 
 
-def make_project(directory: Path, folder: Path, threads: int) -> None:
+def make_project(directory: Path, folder: Path, threads: int, memory_limit: str | None) -> None:
     """Write the settings of a shop with a clustering on features and embeddings, and a rule."""
     (directory / "sql").mkdir(parents=True)
-    settings = SETTINGS.format(threads=threads, memory_limit="", events=folder) + RULES
+    limit = f'memory_limit = "{memory_limit}"\n' if memory_limit else ""
+    settings = SETTINGS.format(threads=threads, memory_limit=limit, events=folder) + RULES
     (directory / "sqlseg.toml").write_text(settings, encoding="utf-8")
     (directory / "sql" / "value.sql").write_text(VALUE, encoding="utf-8")
     query = f"select * exclude (true_group) from read_parquet('{folder}/*.parquet')\n"
@@ -200,6 +201,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--users", type=int, default=None, help="default: one for every 20 events")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--memory-limit", default=None, help="of the warehouse, as 500MB")
     parser.add_argument("--folder", type=Path, default=None, help="where the shop is made; default: a temporary folder")
     parser.add_argument("--keep", action="store_true", help="leave the shop there")
     parser.add_argument("--no-results", action="store_true", help="print only")
@@ -216,7 +218,7 @@ def main() -> int:
         # Apart, since what a process has ever held counts in the peaks of those that it starts.
         with ProcessPoolExecutor(1, get_context("spawn")) as apart:
             apart.submit(make_events, work / "events", work / "later", users, options.events).result()
-        make_project(work / "project", work / "events", options.threads)
+        make_project(work / "project", work / "events", options.threads, options.memory_limit)
         measured: dict[str, Measured] = {}
         for name in (COLD, ONE_PERCENT, NEW_DAY):
             if name in BATCHES:

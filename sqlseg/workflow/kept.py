@@ -72,9 +72,11 @@ class Kept:
     """What is held in memory of all users of the population, one row a user, by user_id.
 
     Within a refresh every column is read once, whoever asks for it. A watch hands the same object to all its rounds.
+    Where there is no next round, `lasting` is False: embeddings, which few ask for, are then not held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lasting: bool = True) -> None:
+        self._lasting = lasting
         self._file: _File | None = None
         self._run_id: str | None = None
         self._users: NDArray[Any] | None = None
@@ -169,7 +171,9 @@ class Kept:
         """Return users x dimensions, NaN for those without an embedding. Raises UnusableInput."""
         held = self._matrices.get(encoder.table)
         if held is None:
-            held = self._hold(encoder.table, _Matrix((), read_embeddings(engine, encoder)))
+            held = _Matrix((), read_embeddings(engine, encoder))
+            if self._lasting:
+                self._hold(encoder.table, held)
         elif held.stale:
             held.values[self._touched] = read_embeddings(engine, encoder, RECOMPUTED)
             held = self._hold(encoder.table, replace(held, stale=False))

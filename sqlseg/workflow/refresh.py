@@ -183,7 +183,7 @@ def refresh_within(
     kept: Kept | None = None,
 ) -> Outcome:
     """Bring the tables of an open warehouse up to date; sources are attached, and nothing is published."""
-    started_at, kept = clock.now(), kept or Kept()
+    started_at, kept = clock.now(), kept or Kept(lasting=False)
     stopwatch = Stopwatch(narrator, clock)
     if dry:
         try:

@@ -186,6 +186,16 @@ def test_only_so_much_is_kept_of_a_user():
         np.testing.assert_array_equal(kept.embeddings(engine, ENCODER), READ_ANEW.embeddings(engine, ENCODER))
 
 
+def test_without_a_next_round_embeddings_are_not_held():
+    with Engine.open(None) as engine:
+        warehouse, kept = Warehouse(engine), Kept(lasting=False)
+        warehouse.touch({"a": "there", "b": "bare"})
+        kept.renew(engine)
+        kept.features(engine, "feature_rfm_v1")
+        np.testing.assert_array_equal(kept.embeddings(engine, ENCODER), READ_ANEW.embeddings(engine, ENCODER))
+        assert kept.tables == {"feature_rfm_v1"}
+
+
 DAYS = [bought(f"u{n}", f"2024-01-{n:02}T10:00", 10.0 * n) for n in range(1, 25)]
 
 
