@@ -77,6 +77,7 @@ WAREHOUSE_TABLES: Final = (
     Relation("sqlseg", "source_partition"),
     Relation("sqlseg", "duplicate_event"),
     Relation("sqlseg", "attribute_memory"),
+    Relation("sqlseg", "segment_day"),
     Relation("sqlseg", "published_file"),
     Relation("sqlseg", "published_content"),
 )

@@ -37,7 +37,8 @@ class Reader(Protocol):
 class CheckQuery:
     """A SELECT that must return no rows; `name` is such as `rfm@1.recency_days.range`.
 
-    Where it looks at one row after the other, `condition` is what must hold for no row r.
+    Where it looks at one row after the other, `condition` is what must hold for no row r. `proof` is an aggregate over
+    all rows r which, where it is true, says that there is nothing to find.
     """
 
     name: str
@@ -45,6 +46,7 @@ class CheckQuery:
     severity: Severity
     sql: str
     condition: str | None = None
+    proof: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def check_queries(view: View, rows: str, *, every_user: bool = False) -> list[Ch
     checks of values, since nobody promised that a default lies in a range, or that there is one.
     """
     filled = _filled(view) if every_user else None
-    queries: dict[str, tuple[str, str | None]] = {"grain": (_grain(view, rows), None)}
+    queries = {"grain": _grain(view, rows)}
     for column in view.columns:
         checks = list(column.checks)
         if column.name in view.grain and view.kind != "statistics":
@@ -71,8 +73,8 @@ def check_queries(view: View, rows: str, *, every_user: bool = False) -> list[Ch
             if check.kind != "unique" or view.grain != (column.name,):
                 queries[f"{column.name}.{check.kind}"] = _query(rows, column, check, filled)
     return [
-        CheckQuery(f"{view.ref}.{name}", view.relation, SEVERITY[name.rpartition(".")[2]], sql, condition)
-        for name, (sql, condition) in queries.items()
+        CheckQuery(f"{view.ref}.{name}", view.relation, SEVERITY[name.rpartition(".")[2]], sql, condition, proof)
+        for name, (sql, condition, proof) in queries.items()
     ]
 
 
@@ -109,18 +111,23 @@ def slice_differences(
     return [SliceDifference(user_id, tuple(columns)) for user_id, columns in found]
 
 
-def _grain(view: View, rows: str) -> str:
+_Query = tuple[str, str | None, str | None]
+"""The SELECT, the condition and the proof of a CheckQuery."""
+
+
+def _grain(view: View, rows: str) -> _Query:
     if not view.grain:
-        return f"SELECT count(*) AS row_count FROM {rows} AS r HAVING count(*) > 1"
+        return f"SELECT count(*) AS row_count FROM {rows} AS r HAVING count(*) > 1", None, "count(*) <= 1"
     keys = ", ".join(f"r.{quote_if_needed(key)}" for key in view.grain)
-    return f"SELECT {keys}, count(*) AS row_count FROM {rows} AS r GROUP BY {keys} HAVING count(*) > 1"
+    repeated = f"SELECT {keys}, count(*) AS row_count FROM {rows} AS r GROUP BY {keys} HAVING count(*) > 1"
+    return repeated, None, f"count(*) = count(DISTINCT {keys})" if len(view.grain) == 1 else None
 
 
-def _query(rows: str, column: Column, check: Check, filled: str | None) -> tuple[str, str | None]:
+def _query(rows: str, column: Column, check: Check, filled: str | None) -> _Query:
     name = f"r.{quote_if_needed(column.name)}"
     if check.kind == "unique":
         found = f"SELECT {name}, count(*) AS row_count FROM {rows} AS r WHERE {name} IS NOT NULL"
-        return f"{found} GROUP BY {name} HAVING count(*) > 1", None
+        return f"{found} GROUP BY {name} HAVING count(*) > 1", None, f"count({name}) = count(DISTINCT {name})"
     if check.kind == "not_null":
         condition = f"{name} IS NULL"
     elif check.kind == "accepted":
@@ -131,7 +138,7 @@ def _query(rows: str, column: Column, check: Check, filled: str | None) -> tuple
         ends += [f"{name} > {high}"] if high else []
         condition = " OR ".join([*ends, f"NOT isfinite({name}::DOUBLE)"])
     exempt = f" AND NOT ({filled})" if filled and column.name not in ("user_id",) else ""
-    return f"SELECT r.* FROM {rows} AS r WHERE ({condition}){exempt}", f"({condition}){exempt}"
+    return f"SELECT r.* FROM {rows} AS r WHERE ({condition}){exempt}", f"({condition}){exempt}", None
 
 
 def _filled(view: View) -> str:

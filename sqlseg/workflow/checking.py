@@ -13,6 +13,7 @@ from sqlseg.errors import SqlsegError
 from sqlseg.features.checks import CheckQuery, Severity, check_queries
 from sqlseg.features.view import View
 from sqlseg.insight.monotonicity import ranked_below_worse
+from sqlseg.names import Relation
 from sqlseg.resources import sql_text
 from sqlseg.settings import RulesSegmentation, Settings, setting_problem
 from sqlseg.workflow.touched import TOUCHED
@@ -26,9 +27,13 @@ _TABLE_CHECKS = (
     ("stays_follow_one_another", "segments.membership_history"),
     ("names_are_distinct", "segments.segment"),
     ("one_model_a_version", "segments.model"),
+    ("daily_counts_add_up", "segments.daily"),
     ("daily_revenue_adds_up", "segments.daily"),
     ("events_are_accounted_for", "quality.rejection"),
 )
+
+_HISTORY = Relation("segments", "membership_history")
+_FOLLOW = "stays_follow_one_another"
 
 VALUE_VIEW = "feature_rfm_v1"
 """The table of rfm@1, by which tiers of value are judged."""
@@ -72,14 +77,17 @@ class CheckFailed(SqlsegError):
         )
 
 
-def run_checks(work: Work) -> None:
-    """Run every check and record it. Raises CheckFailed where one of severity error fails, unless told to publish."""
+def run_checks(work: Work, by_user: Mapping[Relation, str]) -> None:
+    """Run every check and record it. Raises CheckFailed where one of severity error fails, unless told to publish.
+
+    In the tables `by_user` only rows of some users are others than the last refresh left: those of the relation named.
+    """
     if work.checked is None:
         check_features(work)
-    results = [
-        *(work.checked or ()),
-        *_table_results(work.engine, work.project.settings, run_id=work.run.run_id, now=work.run.started_at),
-    ]
+    settings, run = work.project.settings, work.run
+    moved = by_user.get(_HISTORY) if _FOLLOW in _passed(work) else None
+    table_results = _table_results(work.engine, settings, run_id=run.run_id, now=run.started_at, moved=moved)
+    results = [*(work.checked or ()), *table_results]
     record_checks(work.engine, work.run.run_id, results)
     if any(check.stops for check in results) and not work.publish_anyway:
         raise CheckFailed(results)
@@ -96,13 +104,15 @@ def check_features(work: Work) -> None:
     if not work.views_stand or work.last is None:
         work.checked = _feature_results(work.engine, checks, views)
         return
-    passed = frozenset(
-        row[0]
-        for row in work.engine.rows(
-            "select check_name from quality.check where run_id = $run_id and passed", {"run_id": work.last.run_id}
-        )
-    )
-    work.checked = _feature_results(work.engine, checks, views, stand, passed)
+    work.checked = _feature_results(work.engine, checks, views, stand, _passed(work))
+
+
+def _passed(work: Work) -> frozenset[str]:
+    """Return the checks that found nothing in what the last refresh left."""
+    if work.last is None:
+        return frozenset()
+    passed = "select check_name from quality.check where run_id = $run_id and passed"
+    return frozenset(row[0] for row in work.engine.rows(passed, {"run_id": work.last.run_id}))
 
 
 def check_results(
@@ -147,25 +157,41 @@ def _feature_results(
 
 
 def _failing_rows(engine: Engine, rows: str, queries: Sequence[CheckQuery]) -> dict[str, int]:
-    """Return how many rows fail each check; those that look at single rows are counted in one pass."""
-    single = [query for query in queries if query.condition is not None]
-    failing = {
-        query.name: int(engine.value(f"select count(*) from (\n{query.sql}\n)"))
-        for query in queries
-        if query.condition is None
-    }
-    if single:
-        counts = ", ".join(f"count(*) filter (where {query.condition})" for query in single)
-        found = engine.row(f"select {counts} from {rows} as r")
+    """Return how many rows fail each check.
+
+    Those that look at single rows are counted in one pass, in which others may show that they find nothing.
+    """
+    told = {query.name: _told_in_passing(query) for query in queries}
+    in_passing = {name: aggregate for name, aggregate in told.items() if aggregate is not None}
+    failing: dict[str, int | None] = dict.fromkeys(told)
+    if in_passing:
+        found = engine.row(f"select {', '.join(in_passing.values())} from {rows} as r")
         assert found is not None
-        failing |= {query.name: int(count) for query, count in zip(single, found, strict=True)}
-    return failing
+        failing |= dict(zip(in_passing, found, strict=True))
+    return {
+        query.name: engine.value(f"select count(*) from (\n{query.sql}\n)") if count is None else int(count)
+        for query, count in zip(queries, failing.values(), strict=True)
+    }
 
 
-def _table_results(engine: Engine, settings: Settings, *, run_id: str, now: datetime) -> list[CheckResult]:
+def _told_in_passing(query: CheckQuery) -> str | None:
+    """Return the aggregate that says how many rows fail a check, NULL where that takes a query of its own."""
+    if query.condition is not None:
+        return f"count(*) filter (where {query.condition})"
+    return None if query.proof is None else f"case when {query.proof} then 0 end"
+
+
+def _table_results(
+    engine: Engine, settings: Settings, *, run_id: str, now: datetime, moved: str | None = None
+) -> list[CheckResult]:
+    """Return what the checks of tables find; the stays of all but the users of `moved` are known to be in order."""
     errors, results = settings.checks.errors, []
+    settled = _settled(engine)
+    engine.create_temp_view("stays_looked_at", _stays_to_look_at(settled, moved))
     for name, relation in _TABLE_CHECKS:
-        results.append(CheckResult(name, relation, "error", len(_failing(engine, name, {}))))
+        failing = 0 if name in settled else len(_failing(engine, name, {}))
+        results.append(CheckResult(name, relation, "error", failing))
+    engine.execute("drop view stays_looked_at; drop table members")
     results.append(
         CheckResult(
             "events_balance", "segments.run", "error", len(_failing(engine, "events_balance", {"run_id": run_id}))
@@ -176,6 +202,28 @@ def _table_results(engine: Engine, settings: Settings, *, run_id: str, now: date
         detail = ", ".join(_told(row) for row in rows_found[:3]) + ", ..." * (len(rows_found) > 3)
         results.append(CheckResult(name, relation, "error" if kind in errors else "warning", len(rows_found), detail))
     return results + _tiers(engine, settings)
+
+
+def _settled(engine: Engine) -> frozenset[str]:
+    """Return the checks of every user's segment of which sums over all rows prove that they find nothing.
+
+    A sum of hashes of 64 bits is that of the same users, but for one case in 10^19. Leaves the temporary table members.
+    """
+    engine.execute(sql_text("steps/checks/members.sql"))
+    one_segment_each, stays_are_members = engine.rows(sql_text("steps/checks/sums_agree.sql"))[0]
+    settled = {"one_segment_a_user", "every_user_has_a_segment"} if one_segment_each else set()
+    return frozenset(settled | ({"one_open_stay_a_user"} if stays_are_members else set()))
+
+
+def _stays_to_look_at(settled: Collection[str], moved: str | None) -> str:
+    """Return a SELECT of the stays among which those are that may not follow one another.
+
+    Where every user has one open stay, that of a user who has no other follows none.
+    """
+    if not {"one_segment_a_user", "one_open_stay_a_user"} <= set(settled):
+        return f"select * from {_HISTORY}"
+    users = moved or f"{_HISTORY} where valid_to is not null"
+    return f"select * from {_HISTORY} where user_id in (select user_id from {users})"
 
 
 def _declared(settings: Settings, run_id: str, now: datetime) -> list[tuple[str, str, str, Mapping[str, Any]]]:

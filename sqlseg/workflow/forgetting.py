@@ -156,7 +156,9 @@ def _erased(engine: Engine, project: Project, users: list[str], now: datetime) -
         mark_unpublished(engine)
         # The next refresh reads all of the source, and counts by day and segment anew, also where nothing is new.
         engine.execute("update sqlseg.refresh_state set source_fingerprint = 'before an erasure'")
-        engine.execute("delete from sqlseg.source_memory; delete from sqlseg.attribute_memory")
+        engine.execute(
+            "delete from sqlseg.source_memory; delete from sqlseg.attribute_memory; delete from sqlseg.segment_day"
+        )
     models = _models(engine)
     receipt = Receipt(
         _erasure_id(now),

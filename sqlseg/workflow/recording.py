@@ -40,13 +40,21 @@ class Run:
     seed: int
 
 
-def record_moves(engine: Engine, run: Run, name: str, placed: Placed, users: NDArray[Any], causes: NDArray[Any]) -> int:
-    """Write the stays and transitions of one segmentation; return how many users are in another segment than before."""
+def find_moves(engine: Engine, name: str, placed: Placed, users: NDArray[Any], causes: NDArray[Any]) -> None:
+    """Leave who is in another segment than before in the temporary table moves, and where users are now in assigned."""
     engine.execute("drop table if exists assigned")
     with engine.registered("assigned_rows", placed.table(users, causes)):
         engine.execute("create temp table assigned as select * from assigned_rows")
+    where = {"segmentation": name, "everyone": placed.changed is None}
+    engine.execute(sql_text("steps/segments/find_moves.sql"), where)
+
+
+def record_moves(engine: Engine, run: Run, name: str) -> int:
+    """Write the stays and transitions that follow from moves; return how many users are in another segment than before.
+
+    Those who are seen for the first time, or are gone, do not count.
+    """
     where = {"segmentation": name}
-    engine.execute(sql_text("steps/segments/find_moves.sql"), {**where, "everyone": placed.changed is None})
     at = {**where, "data_through": run.data_through}
     for query in ("replaced_stays", "remove_empty_stays", "end_stays", "resumed_stays", "resume_stays"):
         engine.execute(sql_text(f"steps/segments/{query}.sql"), at)
@@ -205,7 +213,8 @@ def record_membership(
     `spent` is the revenue of each user.
     """
     sizes = placed.sizes()
-    revenue = _revenue_shares(placed, spent)
+    revenue = np.bincount(placed.labels, weights=spent, minlength=len(sizes))
+    total = float(revenue.sum())
     rows = pa.table(
         {
             "segment_id": pa.array(placed.segment_ids, pa.string()),
@@ -218,7 +227,7 @@ def record_membership(
                         figures.profile,
                         figures.standing,
                         share=float(sizes[number]) / max(len(placed.labels), 1),
-                        revenue_share=revenue[number],
+                        revenue_share=float(revenue[number]) / total if total > 0 else None,
                         titles=readable.titles,
                     )
                     for number, segment in enumerate(placed.segment_ids)
@@ -229,19 +238,21 @@ def record_membership(
                 [_rule_of(rule, name, placed.names[segment]) if rule else None for segment in placed.segment_ids],
                 pa.string(),
             ),
+            "user_count": pa.array(sizes, pa.int64()),
+            "revenue": pa.array(revenue, pa.float64()),
         }
     )
     with engine.registered("segment_rows", rows):
         engine.execute("create or replace temp table segment_names as select * from segment_rows")
     some = "" if everyone else f" and user_id in (select user_id from {OF_ONE})"
     engine.execute(f"delete from segments.membership where segmentation = $name{some}", {"name": name})
-    if not everyone:
-        engine.execute(sql_text("steps/segments/update_membership.sql"), {"segmentation": name, "as_of": run.as_of})
+    said = {"segmentation": name, "as_of": run.as_of}
+    if not everyone and not engine.value(sql_text("steps/segments/membership_stands.sql"), said):
+        engine.execute(sql_text("steps/segments/update_membership.sql"), said)
     engine.execute(
         sql_text("steps/segments/insert_membership.sql"),
-        {"segmentation": name, "as_of": run.as_of, "model_version": version},
+        {**said, "model_version": version},
     )
-    engine.execute(sql_text("steps/segments/segment_sizes.sql"), {"segmentation": name})
     engine.execute(sql_text("steps/segments/retire_segments.sql"), {"segmentation": name, "now": run.started_at})
     engine.execute(sql_text("steps/segments/add_segments.sql"), {"segmentation": name, "now": run.started_at})
     engine.execute(sql_text("steps/segments/update_segments.sql"))
@@ -261,21 +272,6 @@ def _rule_of(rule: str, segmentation: str, segment_name: str) -> str | None:
         f"select user_id from (\n{select}\n) where trim(segment_name::varchar) = {sqltext.literal(segment_name)} "
         f"and user_id::varchar in (select user_id from segments.membership where segmentation = '{segmentation}')"
     )
-
-
-def _revenue_shares(placed: Placed, revenue: FloatArray) -> list[float | None]:
-    total = float(revenue.sum())
-    if total <= 0:
-        return [None] * len(placed.segment_ids)
-    sums = np.bincount(placed.labels, weights=revenue, minlength=len(placed.segment_ids))
-    return [float(part) / total for part in sums]
-
-
-def record_daily(engine: Engine, run: Run, name: str) -> None:
-    """Replace the daily activity of one segmentation. Reads sqlseg.user_day and sqlseg.first_day."""
-    engine.execute("delete from segments.daily where segmentation = $name", {"name": name})
-    engine.execute(sql_text("steps/segments/stays_by_day.sql"), {"segmentation": name, "timezone": run.timezone})
-    engine.execute(sql_text("steps/segments/insert_daily.sql"), {"segmentation": name, "as_of": run.as_of})
 
 
 def record_measures(engine: Engine, run: Run, name: str, placed: Placed) -> None:

@@ -328,7 +328,8 @@ def _carry_out(
         steps.remove_dropped(work)
         steps.create_public_views(work)
     with stopwatch.step("checks", "Checking the result"):
-        run_checks(work)
+        by_user = steps.changed_by_user(work)
+        run_checks(work, by_user)
     for note in work.content_notes:
         stopwatch.narrator.note(note)
     for name, placed in work.placed.items():
@@ -366,7 +367,7 @@ def _carry_out(
             for name, placed in work.placed.items()
             if placed.evidence is not None and name not in drifted
         },
-        by_user=steps.changed_by_user(work),
+        by_user=by_user,
     )
 
 

@@ -23,6 +23,7 @@ from sqlseg.workflow import recording
 from sqlseg.workflow.activity import REVENUE, keep_activity
 from sqlseg.workflow.checking import check_features
 from sqlseg.workflow.content import missing_content, record_content_profile, vocabulary
+from sqlseg.workflow.daily import record_daily, remember_days
 from sqlseg.workflow.explaining import record_reasons, record_rules
 from sqlseg.workflow.forecast_views import create_learned_views
 from sqlseg.workflow.images import FILES
@@ -115,7 +116,12 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
 def prepare_tables(work: Work) -> None:
     """Do what the tables and checks need and segments do not, while these are fitted."""
     check_features(work)
-    keep_activity(work.engine, work.run.as_of, everyone=work.plan.everyone_because is not None)
+    _keep_activity(work)
+
+
+def _keep_activity(work: Work) -> None:
+    everyone = work.plan.everyone_because is not None
+    work.days_by_user = keep_activity(work.engine, work.run.as_of, everyone=everyone)
     work.activity_kept = True
 
 
@@ -159,11 +165,11 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
     together, and count as definition. Attributes from users.sql have no history: what they move counts as behaviour.
     """
     placed = work.placed[plan.name]
-    final = np.array(placed.segment_ids, dtype=object)[placed.labels]
     causes = np.full(len(work.users), "behavior", dtype=object)
     back = before.get(plan.name)
     if back is None:
         return causes
+    final = np.array(placed.segment_ids, dtype=object)[placed.labels]
 
     def settle(cause: str, then: Mapping[str, str]) -> None:
         there = [then.get(user) == segment for user, segment in zip(work.users, final, strict=True)]
@@ -191,9 +197,9 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
 
 def record_everything(work: Work, before: Before) -> None:
     """Write segments, memberships, history, profiles and measures."""
-    engine, run = work.engine, work.run
+    engine = work.engine
     if not work.activity_kept:
-        keep_activity(engine, run.as_of, everyone=work.plan.everyone_because is not None)
+        _keep_activity(work)
     begin_restating(engine)
     plans, done = work.plan.segmentations, 0
     for views, together in groupby(plans, lambda plan: work.views_beside(plan.name)):
@@ -220,7 +226,9 @@ def record_one(
     version = model.version if model and not fitted else next_model_version(engine, plan.name)
     everyone = placed.changed is None and not work.others_stand
     work.kept.place(plan.name, version, placed)
-    work.users_moved += recording.record_moves(engine, run, plan.name, placed, work.users, causes)
+    recording.find_moves(engine, plan.name, placed, work.users, causes)
+    remembered = remember_days(engine, run, plan.name, work.days_follow)
+    work.users_moved += recording.record_moves(engine, run, plan.name)
     if not everyone:
         find_restated(engine, plan.name, version, placed_anew=placed.changed is None)
     if fitted:
@@ -241,7 +249,7 @@ def record_one(
     if fitted and placed.model is not None:
         record_rules(engine, run, plan.name, placed, readable, version)
         record_inputs(engine, plan.name, version, placed.model)
-    recording.record_daily(engine, run, plan.name)
+    record_daily(engine, run, plan.name, remembered=remembered)
     recording.record_measures(engine, run, plan.name, placed)
     fitted_at: datetime = engine.value(
         "select fitted_at from segments.model where segmentation = $name and model_version = $version",
@@ -323,6 +331,7 @@ def remove_dropped(work: Work) -> None:
             "daily",
         ):
             engine.execute(f"delete from segments.{table} where segmentation = $name", {"name": name})
+        engine.execute("delete from sqlseg.segment_day where segmentation = $name", {"name": name})
         ended = {"name": name, "through": run.data_through}
         engine.execute(
             "delete from segments.membership_history "

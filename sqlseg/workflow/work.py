@@ -88,6 +88,8 @@ class Work:
     """What the checks of the features found, once they have been run on those there are now."""
     activity_kept: bool = False
     """Whether what users bought has been brought up to date since."""
+    days_by_user: bool = False
+    """Whether that was done for touched users alone, with what was kept of their days before put aside."""
     holidays_changed: bool = False
 
     @property
@@ -137,6 +139,15 @@ class Work:
         """Whether the views that people read are what they were after the last refresh, but for as_of."""
         last, plan = self.last, self.plan
         return last is not None and plan.everyone_because is None and plan.definition == last.definition
+
+    @property
+    def days_follow(self) -> str | None:
+        """The refresh from which days of segments differ by what changed since; None where all are counted anew.
+
+        That is done once a day, so that what has gone wrong on one is not carried on.
+        """
+        last = self.last
+        return last.run_id if last is not None and self.others_stand and self.days_by_user else None
 
     @property
     def learned_views(self) -> tuple[View, ...]:

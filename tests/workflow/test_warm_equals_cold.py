@@ -19,7 +19,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.publish import patching
 from sqlseg.resources import sql_text
-from sqlseg.workflow import publishing
+from sqlseg.workflow import daily, publishing
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.inputs import READ_ANEW
 from sqlseg.workflow.kept import Kept
@@ -335,6 +335,7 @@ def lived(fitted: Shop, history: list, folder: Path, *, watched: bool = False) -
         with (
             patch.multiple(patching, SMALLEST_BYTES=0, GROWS_AT_MOST=10),
             patch.object(publishing, "patch_copy", wraps=patching.patch_copy) as patch_copy,
+            patch.object(daily, "COUNTED_ANEW_FROM", 100),
         ):
             outcome = warm.refresh(as_of=as_of, kept=memory)
         if patch_copy.call_count and not any("built whole" in note for note in warm.notes):

@@ -1,4 +1,4 @@
--- Stays have a length, and none begins before the one before it has ended.
+-- Stays have a length, and none begins before the one before it has ended. Reads stays_looked_at.
 select user_id, segmentation, valid_from
 from (
     select
@@ -6,6 +6,6 @@ from (
         lag(coalesce(valid_to, timestamp '9999-01-01')) over (
             partition by user_id, segmentation order by valid_from, valid_to nulls last
         ) as end_before
-    from segments.membership_history
+    from stays_looked_at
 )
 where valid_to <= valid_from or end_before > valid_from
