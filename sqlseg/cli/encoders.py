@@ -9,6 +9,8 @@ import typer
 from sqlseg.cli.console import (
     JsonOption,
     ProjectOption,
+    WaitOption,
+    patience,
     print_json,
     print_table,
     stderr,
@@ -168,11 +170,12 @@ def tokens(
     sequence: Annotated[str, typer.Argument(metavar="NAME@K", help="A sequence view, such as behavior@1.")],
     output: Annotated[Path, typer.Option("--output", help="The Parquet file to write.", callback=usable_path)],
     project: ProjectOption = Path(),
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Write what an encoder reads of every user to a Parquet file, to train an encoder of your own on."""
     opened = open_registry(project)
-    rows = sequence_tokens(opened, opened.registry.view("sequences", sequence))
+    rows = sequence_tokens(opened, opened.registry.view("sequences", sequence), patience(wait))
     try:
         pq.write_table(rows, output)
     except OSError as error:

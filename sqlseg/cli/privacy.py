@@ -59,11 +59,12 @@ def user(
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A text file with one pseudonym a line.")] = None,
     project: ProjectOption = Path(),
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
     as_csv: CsvOption = False,
 ) -> None:
     """Say which user of the warehouse is behind each pseudonym; needs the key."""
-    found = users_behind(project, _named(pseudonyms, file))
+    found = users_behind(project, _named(pseudonyms, file), patience(wait))
     _print(("pseudonym", "user_id"), found, json=json, as_csv=as_csv)
     if None in found.values():
         unknown = [one for one, found_user in found.items() if found_user is None]
@@ -137,15 +138,15 @@ def ledger(project: ProjectOption = Path(), json: JsonOption = False) -> None:
 
 
 @app.command()
-def encrypt(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+def encrypt(project: ProjectOption = Path(), wait: WaitOption = 0.0, json: JsonOption = False) -> None:
     """Replace the warehouse by an encrypted copy; [privacy] encrypt_warehouse is true already."""
-    _print_rewritten(change_encryption(project, encrypted=True), "encrypted", json=json)
+    _print_rewritten(change_encryption(project, patience(wait), encrypted=True), "encrypted", json=json)
 
 
 @app.command()
-def decrypt(project: ProjectOption = Path(), json: JsonOption = False) -> None:
+def decrypt(project: ProjectOption = Path(), wait: WaitOption = 0.0, json: JsonOption = False) -> None:
     """Replace an encrypted warehouse by a plain copy; [privacy] encrypt_warehouse is false already."""
-    _print_rewritten(change_encryption(project, encrypted=False), "not encrypted", json=json)
+    _print_rewritten(change_encryption(project, patience(wait), encrypted=False), "not encrypted", json=json)
 
 
 def _print_rewritten(path: Path, state: str, *, json: bool) -> None:

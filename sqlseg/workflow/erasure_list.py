@@ -21,13 +21,23 @@ class NoErasureKey(SqlsegError):
     """Users were forgotten, and the key that tells them is not there or is another one."""
 
 
+_WITHOUT_IT = "without the list, users who were forgotten would come back."
+
+
 class ErasureListNotWritable(SqlsegError):
     """The list of who was forgotten, or its key, cannot be written or read."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
+    def __init__(self, path: Path, error: OSError, told: str = "") -> None:
+        in_the_way = next((one for one in path.parents if one.is_file()), None)
+        if in_the_way is not None:
+            super().__init__(
+                f"{path} cannot be used: {in_the_way} is a file, not a folder.",
+                hint="Correct [warehouse] path in sqlseg.toml. Where it points to, no warehouse can be, nor anybody "
+                "to forget.",
+            )
+            return
         super().__init__(
-            f"{path} cannot be used: {error.strerror or error}.",
-            hint="Check the folder's permissions. Nothing was erased: without the list the users would come back.",
+            f"{path} cannot be used: {error.strerror or error}.", hint=f"Check the folder's permissions. {told}".strip()
         )
 
 
@@ -74,7 +84,7 @@ def unfinished_erasure(settings: Settings) -> Unfinished | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ErasureListNotWritable(path, error) from error
+        raise ErasureListNotWritable(path, error, "It says whether an erasure was broken off.") from error
 
 
 def finish_erasure(settings: Settings, erased: Erased, users: list[str]) -> None:
@@ -87,7 +97,7 @@ def finish_erasure(settings: Settings, erased: Erased, users: list[str]) -> None
         else:
             path.unlink()
     except OSError as error:
-        raise ErasureListNotWritable(path, error) from error
+        raise ErasureListNotWritable(path, error, f"The users are erased, and this note is left. {FINISH}") from error
 
 
 def _hashes(path: Path) -> set[str]:
@@ -107,7 +117,7 @@ def erased_users(settings: Settings) -> Erased:
         key = _key(settings)
     except (OSError, ValueError) as error:
         problem = error if isinstance(error, OSError) else OSError(0, "it is damaged")
-        raise ErasureListNotWritable(path, problem) from error
+        raise ErasureListNotWritable(path, problem, f"Nothing was changed: {_WITHOUT_IT}") from error
     if key is None or not hmac.compare_digest(head, _head(key)):
         what = "is missing" if key is None else "is another one than the list was made with"
         raise NoErasureKey(
@@ -135,7 +145,7 @@ def remember_erased(settings: Settings, users: list[str]) -> Erased:
         write_private(begun, "\n".join(sorted(hashes)) + "\n")
         write_private(path, "\n".join([_head(known.key), *sorted(listed.hashes)]) + "\n")
     except OSError as error:
-        raise ErasureListNotWritable(path, error) from error
+        raise ErasureListNotWritable(path, error, f"Nothing was erased: {_WITHOUT_IT}") from error
     return listed
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlseg.publish.pseudonyms import Pseudonyms, real_users
 from sqlseg.settings import Settings, load_settings
+from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.project import open_project
 from sqlseg.workflow.pseudonym_key import PseudonymsOff, project_pseudonyms, take_new_key
 from sqlseg.workflow.viewing import NoRefreshYet
@@ -22,16 +23,16 @@ def pseudonyms_of(directory: Path, users: Sequence[str]) -> dict[str, str]:
     return {user: pseudonyms.of(user) for user in users}
 
 
-def users_behind(directory: Path, pseudonyms: Sequence[str]) -> dict[str, str | None]:
+def users_behind(directory: Path, pseudonyms: Sequence[str], patience: Patience | None = None) -> dict[str, str | None]:
     """Return the user behind each pseudonym, None where no user of the warehouse has it.
 
-    Raises PseudonymsOff, UnusableKey, OtherPseudonymKey or NoRefreshYet.
+    Raises PseudonymsOff, UnusableKey, OtherPseudonymKey, NoRefreshYet or WarehouseHeld.
     """
     project = open_project(directory)
     key = _pseudonyms(project.settings)
     if not project.settings.warehouse.path.is_file():
         raise NoRefreshYet(project)
-    with open_warehouse(project, "sqlseg privacy user") as engine:
+    with open_warehouse(project, "sqlseg privacy user", patience) as engine:
         if not engine.relation_exists("sqlseg", "population"):
             raise NoRefreshYet(project)
         found = real_users(engine, key, _USERS, pseudonyms)

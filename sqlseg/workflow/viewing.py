@@ -1,16 +1,19 @@
 """Looks at feature views over the events of the last refresh, without changing anything."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 
+from sqlseg.encoders.manifest import find_encoders
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.features.binding import bound_sql, every_user_sql
 from sqlseg.features.checks import check_queries, slice_differences
 from sqlseg.features.view import View
+from sqlseg.resources import resource_root
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.locking import check_lock
@@ -24,6 +27,20 @@ class NoRefreshYet(SqlsegError):
 
     def __init__(self, project: Project) -> None:
         super().__init__(f"{project.settings.warehouse.path} holds no refresh yet.", hint="Run `sqlseg refresh` first.")
+
+
+class NotComputed(SqlsegError):
+    """A sequence view reads what no refresh has computed, since no encoder that is in use reads that view."""
+
+    def __init__(self, project: Project, view: View, missing: Sequence[str]) -> None:
+        roots = [resource_root("onnx_models"), project.directory / "onnx_models"]
+        readers = [one.ref for one in find_encoders(roots).values() if one.manifest.sequence == view.ref]
+        either = " or ".join(f'"encoder:{ref}"' for ref in readers) or "an encoder that reads it"
+        super().__init__(
+            f"{view.ref} reads {', '.join(missing)}, which the refreshes of this project do not compute: "
+            "no encoder in use reads that sequence.",
+            hint=f"Put {either} among the inputs of a segmentation in sqlseg.toml, and run `sqlseg refresh`.",
+        )
 
 
 @dataclass(frozen=True)
@@ -52,12 +69,19 @@ def pasteable_sql(project: Project, view: View, patience: Patience | None = None
     return every_user_sql(view, as_of, local_as_of)
 
 
-def sequence_tokens(project: Project, view: View) -> pa.Table:
-    """Return the rows of a sequence view over the events of the last refresh, in order. Raises NoRefreshYet."""
+def sequence_tokens(project: Project, view: View, patience: Patience | None = None) -> pa.Table:
+    """Return the rows of a sequence view over the events of the last refresh, in order.
+
+    Raises NoRefreshYet or NotComputed.
+    """
     if not project.settings.warehouse.path.is_file():
         raise NoRefreshYet(project)
-    with open_warehouse(project, "sqlseg encoders") as engine:
+    with open_warehouse(project, "sqlseg encoders tokens", patience) as engine:
         as_of, local_as_of = _moment_of_last(engine, project)
+        read = [one.relation for one in project.registry.closure([view]) if one.kind in ("statistics", "features")]
+        missing = sorted(one for one in read if not engine.relation_exists(*one.split(".")))
+        if missing:
+            raise NotComputed(project, view, missing)
         return engine.table(f"select * from ({bound_sql(view, as_of, local_as_of)}) order by user_id, position")
 
 

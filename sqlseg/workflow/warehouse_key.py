@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlseg.engine.rewriting import rewrite_database
 from sqlseg.errors import SqlsegError
 from sqlseg.settings import Settings, load_settings
-from sqlseg.workflow.holding import take_lock
+from sqlseg.workflow.holding import Patience, patiently, take_lock
 from sqlseg.workflow.keys import outside_key
 
 KEY_VARIABLE = "SQLSEG_WAREHOUSE_KEY"
@@ -25,11 +25,11 @@ def _key(settings: Settings) -> str:
     return outside_key(KEY_VARIABLE, command, "[privacy] warehouse_key_command", settings.directory).decode()
 
 
-def change_encryption(directory: Path, *, encrypted: bool) -> Path:
+def change_encryption(directory: Path, patience: Patience | None = None, *, encrypted: bool) -> Path:
     """Replace the warehouse by an encrypted copy of a plain one, or the other way round; return its path.
 
     The settings say already what it is to be. Raises EncryptionAsSet, UnusableKey, NoCrypto, WrongDatabaseKey,
-    DatabaseNotEncrypted, and what rewriting a database raises.
+    DatabaseNotEncrypted, WarehouseHeld, and what rewriting a database raises.
     """
     settings = load_settings(directory)
     warehouse, asked = settings.warehouse, settings.privacy.encrypt_warehouse
@@ -43,7 +43,8 @@ def change_encryption(directory: Path, *, encrypted: bool) -> Path:
             f"There is no {warehouse.path} yet.", hint="`sqlseg refresh` makes it as the settings say."
         )
     key = _key(settings)
-    lock = take_lock(settings, "sqlseg privacy encrypt" if encrypted else "sqlseg privacy decrypt")
+    command = "sqlseg privacy encrypt" if encrypted else "sqlseg privacy decrypt"
+    lock = patiently(patience, lambda: take_lock(settings, command))
     try:
         rewrite_database(
             warehouse.path,

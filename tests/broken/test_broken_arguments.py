@@ -548,13 +548,19 @@ CASES = [
     ),
     Broken(
         "tokens into a folder",
-        ("Catalog Error: Table with name item_standing_v1 does not exist!", 'Did you mean "sqlseg.items"?'),
+        (
+            "behavior@1 reads stats.item_standing_v1, stats.shop_scale_v1, which the refreshes of this project do not",
+            'Put "encoder:behavior@1" or "encoder:behavior@2" among the inputs of a segmentation in sqlseg.toml, and',
+        ),
         arguments=("encoders", "tokens", "behavior@1", "--output", "{shop}/data"),
         refreshed=True,
     ),
     Broken(
         "tokens into nowhere",
-        ("Catalog Error: Table with name item_standing_v1 does not exist!", 'Did you mean "sqlseg.items"?'),
+        (
+            "behavior@1 reads stats.item_standing_v1, stats.shop_scale_v1, which the refreshes of this project do not",
+            'Put "encoder:behavior@1" or "encoder:behavior@2" among the inputs of a segmentation in sqlseg.toml, and',
+        ),
         arguments=("encoders", "tokens", "behavior@1", "--output", "{shop}/no/where.parquet"),
         refreshed=True,
     ),

@@ -212,7 +212,10 @@ CASES = [
     ),
     Broken(
         "the warehouse within a file",
-        ("{shop}/sqlseg.toml/w.duckdb", "permissions"),
+        (
+            "{shop}/sqlseg.toml/w.duckdb.erasing cannot be used: {shop}/sqlseg.toml is a file, not a folder.",
+            "Correct [warehouse] path in sqlseg.toml.",
+        ),
         warehouse('path = "sqlseg.toml/w.duckdb"'),
     ),
     # -- events

@@ -227,6 +227,25 @@ def test_for_people(shop):
     assert "groups model 1" in ran.out
 
 
+def test_a_warehouse_within_a_file_is_told_as_such(shop):
+    settings = (shop.directory / "sqlseg.toml").read_text(encoding="utf-8")
+    shop.write("sqlseg.toml", settings.replace("[warehouse]", '[warehouse]\npath = "sql/events.sql/w.duckdb"'))
+    ran = shop.sqlseg("forget", GONE)
+    said = " ".join(ran.err.split())
+    assert ran.code == 1
+    assert f"{shop.directory / 'sql' / 'events.sql'} is a file, not a folder." in said
+    assert "Correct [warehouse] path in sqlseg.toml" in said
+    assert "Nothing was erased" not in said and "permissions" not in said
+
+
+def test_a_list_that_cannot_be_written_says_that_nothing_was_erased(shop):
+    (shop.directory / "warehouse.duckdb.erasing").mkdir()
+    ran = shop.sqlseg("forget", GONE)
+    assert ran.code == 1
+    assert "Nothing was erased: without the list" in " ".join(ran.err.split())
+    assert GONE in str(shop.rows("select user_id from segments.membership"))
+
+
 def test_ids_from_a_file(shop, tmp_path):
     file = tmp_path / "ids.txt"
     file.write_text(f"\ufeff{GONE}\n\n{ALSO}\n", encoding="utf-8")

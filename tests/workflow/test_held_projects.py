@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from shops import bought, new_shop
+from shops import RULES, bought, new_shop
 
 from sqlseg.engine.filelock import FileLock, LockTaken, lock_holder
 from sqlseg.engine.processes import processes_with
@@ -80,6 +80,7 @@ COMMANDS = [
     ("segments", "explain", "u3"),
     ("features", "check"),
     ("features", "show", "rfm@1", "--sql"),
+    ("encoders", "tokens", "behavior@1", "--output", "tokens.parquet"),
 ]
 
 
@@ -128,6 +129,21 @@ def test_a_wait_has_an_end(shop):
         assert ran.code == 1
         assert 0.4 <= time.monotonic() - started < 30
     assert "It was waited for" in ran.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("privacy", "user", 32 * "f"), ("privacy", "encrypt"), COMMANDS[-1]],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_who_asks_for_pseudonyms_encryption_or_tokens_can_wait_too(shop, monkeypatch, command):
+    shop.settings(RULES + "[privacy]\npseudonyms = true\nencrypt_warehouse = true\n")
+    monkeypatch.setenv("SQLSEG_PSEUDONYM_KEY", "c4d1f6ab2e9077b35d8842efa1906c3bd7e2")
+    monkeypatch.setenv("SQLSEG_WAREHOUSE_KEY", "00112233445566778899aabbccddeeff0011")
+    with another_process(HOLD, lock_of(shop)):
+        ran = shop.sqlseg(*command, "--wait", "0.3")
+    assert ran.code == 1
+    assert "It was waited for" in ran.err, ran.err
 
 
 @pytest.mark.parametrize("how", ["reading", "writing"])
