@@ -107,7 +107,7 @@ class Notes:
     texts: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def step(self, title):
+    def step(self, title, outlook=None):
         yield
 
     def progress(self, done, total):

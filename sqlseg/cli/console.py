@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +30,7 @@ from sqlseg.cli.streams import encodable, write_exactly
 from sqlseg.errors import SqlsegError
 from sqlseg.workflow.holding import Patience
 from sqlseg.workflow.narration import Clock
+from sqlseg.workflow.time_left import NOTHING_KNOWN, Outlook, TimeLeft, told
 
 
 def usable_path(path: Path | None) -> Path | None:
@@ -202,30 +204,49 @@ def cell_text(value: Any) -> str:
     return str(value)
 
 
+class TimeLeftColumn(ProgressColumn):
+    """The time that a step still takes, where something is known of it."""
+
+    def __init__(self, time_left: TimeLeft) -> None:
+        super().__init__()
+        self._time_left = time_left
+
+    def render(self, task: Task) -> Text:
+        """Return what is told of it now; the progress bar asks some ten times a second."""
+        return Text(told(self._time_left.left()), "cyan")
+
+
+@dataclass(frozen=True)
+class _Shown:
+    bar: Progress
+    task: TaskID
+    time_left: TimeLeft
+
+
 @dataclass
 class Terminal:
     """A narrator that shows on stderr what is under way: with a bar and the time left on a terminal, else in lines."""
 
-    _progress: Progress | None = None
-    _task: TaskID | None = None
+    _shown: "_Shown | None" = None
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
+    def step(self, title: str, outlook: Outlook = NOTHING_KNOWN) -> Iterator[None]:
         if not stderr.is_terminal:
             yield
             return
-        left = (TimeRemainingColumn(compact=True), TextColumn("left"))
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *left)
-        with Progress(*columns, console=stderr, transient=True) as progress:
-            self._progress, self._task = progress, progress.add_task(title, total=None)
+        time_left = TimeLeft(system_clock().seconds, outlook)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
+        with Progress(*columns, TimeLeftColumn(time_left), console=stderr, transient=True) as progress:
+            self._shown = _Shown(progress, progress.add_task(title, total=None), time_left)
             try:
                 yield
             finally:
-                self._progress = self._task = None
+                self._shown = None
 
-    def progress(self, done: int, total: int) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total)
+    def progress(self, done: float, total: float) -> None:
+        if self._shown is not None:
+            self._shown.time_left.progress(done, total)
+            self._shown.bar.update(self._shown.task, completed=done, total=total)
 
     def note(self, text: str) -> None:
         # At one go: a Ctrl-C in between would leave half a line before its own words.

@@ -111,6 +111,7 @@ def embed(
     threads: int = 1,
     slice_users: int | None = None,
     meanwhile: Callable[[], None] | None = None,
+    encoded: Callable[[float], None] | None = None,
 ) -> EmbedResult:
     """Bring `embeddings.<encoder>_v<k>` up to date for the users of `users_relation`.
 
@@ -120,7 +121,7 @@ def embed(
     a broken run leaves rows that are right but not complete.
 
     The encoder works on one slice of users while the database reads the next. `meanwhile` is other work for the
-    database, done while the last slice is being encoded.
+    database, done while the last slice is being encoded. `encoded` hears of the share of slices that have been read.
 
     Raises SequenceMismatch, DamagedEncoder, DeviceUnavailable or EncoderNotRunnable.
     """
@@ -155,7 +156,7 @@ def embed(
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed") as worker,
     ):
         under_way: tuple[Mapping[str, Any], Future[pa.Table]] | None = None
-        for first_user, last_user in slices:
+        for number, (first_user, last_user) in enumerate(slices, start=1):
             place = {"first_user": first_user, "last_user": last_user}
             tokens = _token_slice(engine, encoder, place)
             encoding = worker.submit(_encoded_slice, beside, encode, tokens)
@@ -163,6 +164,8 @@ def embed(
             if under_way is not None:
                 write(*under_way)
             under_way = place, encoding
+            if encoded is not None:
+                encoded(number / len(slices))
         if meanwhile is not None:
             meanwhile()
         if under_way is not None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from sqlseg.engine.encryption import NoCrypto, explained_without_key
 from sqlseg.engine.errors import QueryFailed, explained, one_line_up
 from sqlseg.engine.filesystems import spellings
+from sqlseg.engine.statement_progress import StatementProgress
 from sqlseg.errors import SqlsegError
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -39,6 +40,7 @@ class Engine:
         self._database = database
         self._functions: dict[str, VectorFunction] = {}
         self._function_failure: BaseException | None = None
+        self._progress = StatementProgress(connection.execute, connection.query_progress)
         self._attached: dict[str, Path] = {}
         self._at_close: list[Callable[[], None]] = []
         self.path = path
@@ -144,9 +146,10 @@ class Engine:
     def _run(self, sql: str, parameters: Parameters) -> duckdb.DuckDBPyConnection:
         self._function_failure = None
         try:
-            if parameters is None:
-                return self._connection.execute(sql)
-            return self._connection.execute(sql, parameters)
+            with self._progress.of_statement():
+                if parameters is None:
+                    return self._connection.execute(sql)
+                return self._connection.execute(sql, parameters)
         except (duckdb.Error, RuntimeError) as error:
             raise self._explained(error) from error
 
@@ -287,6 +290,10 @@ class Engine:
             yield other
         finally:
             other.close()
+
+    def statement_progress(self) -> tuple[int, float] | None:
+        """Return the number of the running statement and how far it is, 0 to 1, where known; from any thread."""
+        return self._progress.ask()
 
     def interrupt(self) -> None:
         """Break off the running statement; callable from another thread."""

@@ -11,12 +11,19 @@ from sqlseg.workflow.work import Work
 
 
 def embed_users(
-    work: Work, encoder: Encoder, moment: Moment, *, everyone: bool, meanwhile: Callable[[], None] | None = None
+    work: Work,
+    encoder: Encoder,
+    moment: Moment,
+    *,
+    everyone: bool,
+    meanwhile: Callable[[], None] | None = None,
+    encoded: Callable[[float], None] | None = None,
 ) -> None:
     """Embed those of the moment's users whose tokens have changed, as of a moment.
 
     Without `everyone` the moment's events are those of a few users, and embeddings of the others stay. `meanwhile` is
-    other work for the database, for which there is time while the last users are being encoded.
+    other work for the database, for which there is time while the last users are being encoded. `encoded` hears of the
+    share of the users whose tokens have been read.
     """
     sequence = work.project.registry.view("sequences", encoder.manifest.sequence)
     settings = work.project.settings.encoders.get(encoder.manifest.name, EncoderSettings())
@@ -30,6 +37,7 @@ def embed_users(
         device="cuda" if work.require_gpu else settings.device,
         threads=work.threads,
         meanwhile=meanwhile,
+        encoded=encoded,
     )
     if not moment.of_everyone:
         work.engine.execute(

@@ -46,7 +46,9 @@ from sqlseg.workflow.state import (
     sentiment_in_use,
     update_run,
 )
+from sqlseg.workflow.time_left import Outlook
 from sqlseg.workflow.touched import remember_attributes, touch_changed_attributes
+from sqlseg.workflow.usual_seconds import usual_for, usual_seconds
 from sqlseg.workflow.warehouse import open_warehouse, open_without_warehouse
 from sqlseg.workflow.work import Work
 
@@ -156,7 +158,8 @@ def refresh(
         if dry:
             return outcome
         try:
-            stopwatch = Stopwatch(narrator, clock, outcome.seconds)
+            usual = usual_for(engine, outcome.run_id, outcome.plan)
+            stopwatch = Stopwatch(narrator, clock, outcome.seconds, usual)
             outcome = publish(engine, project, outcome, stopwatch, checkpoint=checkpoint)
             if kept and (last := last_refresh(engine)):
                 kept.settle(last.run_id)
@@ -184,7 +187,7 @@ def refresh_within(
 ) -> Outcome:
     """Bring the tables of an open warehouse up to date; sources are attached, and nothing is published."""
     started_at, kept = clock.now(), kept or Kept(lasting=False)
-    stopwatch = Stopwatch(narrator, clock)
+    stopwatch = Stopwatch(narrator, clock, outlook=Outlook(statement=engine.statement_progress))
     if dry:
         try:
             with engine.transaction():
@@ -232,6 +235,8 @@ def _carry_out(
     kept.go_on_from(None if last is None else last.run_id)
     if last is None:
         begin_ahead(project, everyone=True)
+    elif not options.full:
+        stopwatch.usual = usual_seconds(engine, run_id, "warm")
     with stopwatch.step("events", "Reading the sources"):
         attributes = remember_attributes(engine) if last else None
         reading, source_fingerprint = _read(engine, project, run_id, started_at, last, full=options.full)
@@ -290,6 +295,7 @@ def _carry_out(
         users = int(engine.value("select count(*) from sqlseg.population"))
         complete_run(engine, run, plan, clock, {"kind": "noop", "users_total": users, "users_moved": 0})
         return Outcome(run_id, plan, users, 0, 0, None, (), None, stopwatch.seconds)
+    stopwatch.usual = usual_for(engine, run_id, plan)
     if last is not None:
         begin_ahead(project, everyone=False)
     threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
@@ -316,6 +322,7 @@ def _carry_out(
     if drifted:
         measured = {name: placed.evidence for name, placed in work.placed.items()}
         work.plan = plan_for(drifted)
+        stopwatch.usual = {}
         with stopwatch.step("features", "Computing features and embeddings"):
             before = compute(work)
         with stopwatch.step("segments", "Fitting anew what has drifted"):

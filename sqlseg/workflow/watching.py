@@ -15,6 +15,7 @@ from sqlseg.workflow.outcome import Options, Outcome
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.publishing import mend_published
 from sqlseg.workflow.refresh import Interrupted, refresh
+from sqlseg.workflow.time_left import NOTHING_KNOWN, Outlook
 from sqlseg.workflow.warehouse import take_over_log
 
 COMMAND = "sqlseg refresh --watch"
@@ -76,11 +77,11 @@ class _TellsOnce:
     told: set[str] = field(default_factory=set)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        with self.narrator.step(title):
+    def step(self, title: str, outlook: Outlook = NOTHING_KNOWN) -> Iterator[None]:
+        with self.narrator.step(title, outlook):
             yield
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: float, total: float) -> None:
         self.narrator.progress(done, total)
 
     def note(self, text: str) -> None:

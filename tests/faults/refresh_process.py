@@ -19,6 +19,7 @@ from sqlseg.settings import load_settings
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.outcome import Options
 from sqlseg.workflow.refresh import refresh
+from sqlseg.workflow.time_left import NOTHING_KNOWN, Outlook
 
 COMMAND = [sys.executable, "-c", "from sqlseg.cli.main import main; main()"]
 
@@ -35,10 +36,10 @@ class Silence:
     """A narrator that says nothing."""
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
+    def step(self, title: str, outlook: Outlook = NOTHING_KNOWN) -> Iterator[None]:
         yield
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: float, total: float) -> None:
         return
 
     def note(self, text: str) -> None:
