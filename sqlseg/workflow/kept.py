@@ -26,6 +26,9 @@ from sqlseg.workflow.touched import RECOMPUTED, TOUCHED
 
 _NEW = -2
 
+_SPACE = 50
+"""For one in so many users more there is room before arrays are made anew."""
+
 BYTES_A_USER = 1_200
 """Of columns and embeddings at most; what would be more is read anew. Ids and places come to some 150 besides."""
 
@@ -49,13 +52,43 @@ class _File:
         return cls(found.st_ino, found.st_size, found.st_mtime_ns, log)
 
 
+Run = tuple[int, int, int]
+"""Rows from the first up to the last one (not with it), and where they have stood; `_NEW` for a row that is new."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Matrix:
-    """Columns of all users; while it is `stale`, rows of the touched ones are of the refresh before."""
+    """Columns of all users, or vectors; while it is `stale`, rows of the touched ones are of the refresh before.
+
+    Once users have come or gone, `values` lie in a `room` with space for more, a line a column or one of all vectors:
+    to move rows there costs a tenth of what it takes to have new memory for all of them.
+    """
 
     columns: tuple[str, ...]
     values: FloatArray
     stale: bool = False
+    room: FloatArray | None = None
+
+    def moved(self, runs: list[Run]) -> "_Matrix":
+        """Return the matrix with its rows moved, stale; new ones are NaN. What was there before is written over."""
+        if not runs:
+            return replace(self, stale=True)
+        count, width = runs[-1][1], self.values.shape[1]
+        step = 1 if self.columns else width
+        room = self.room
+        if room is not None and count * step <= room.shape[1]:
+            for line in room:
+                _move(line, runs, step)
+        else:
+            space = (count + count // _SPACE + 1) * step
+            room = np.empty((width if self.columns else 1, space))
+            lines = self.values.T if self.columns else [np.ascontiguousarray(self.values).reshape(-1)]
+            for line, values in zip(room, lines, strict=True):
+                for first, last, row in runs:
+                    kept = np.nan if row == _NEW else values[row * step : (row + last - first) * step]
+                    line[first * step : last * step] = kept
+        shown = room[:, :count].T if self.columns else room[0, : count * step].reshape(count, width)
+        return replace(self, values=shown, stale=True, room=room)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,18 +174,16 @@ class Kept:
         touched = read_users(engine, f"(select distinct user_id from {TOUCHED})")
         gone = _places_of(before, touched[~_are_among(touched, recomputed)])
         new = recomputed[~_are_among(recomputed, before)]
-        left = _with_rows(before, gone, np.empty(0, dtype=np.int64), None)
+        left = np.delete(before, gone) if len(gone) else before
         come = np.searchsorted(left, new)
-        self._users = _with_rows(before, gone, come, None)
-        self._users[come + np.arange(len(new))] = new
+        self._users = np.insert(left, come, new) if len(new) else left
         self._touched = np.searchsorted(self._users, recomputed)
-        self._matrices = {
-            name: replace(matrix, values=_with_rows(matrix.values, gone, come, np.nan), stale=True)
-            for name, matrix in self._matrices.items()
-            if name in by_user
-        }
+        if not len(self._users):
+            self._matrices, self._places = {}, {}
+        runs = _runs(len(before), gone, come)
+        self._matrices = {name: matrix.moved(runs) for name, matrix in self._matrices.items() if name in by_user}
         self._places = {
-            name: replace(one, places=_moved(one.places, gone, come), stale=True) for name, one in self._places.items()
+            name: replace(one, places=_moved(one.places, runs), stale=True) for name, one in self._places.items()
         }
         return self._users
 
@@ -219,33 +250,52 @@ def _places_of(users: NDArray[Any], some: NDArray[Any]) -> IntArray:
     return np.searchsorted(users, some[_are_among(some, users)]).astype(np.int64)
 
 
-def _with_rows(values: NDArray[Any], gone: IntArray, come: IntArray, filled: Any) -> NDArray[Any]:
-    """Return an array without the rows `gone`, and with a new one before each of the rows `come` of what is left.
+def _runs(count: int, gone: IntArray, come: IntArray) -> list[Run]:
+    """Return how so many rows move when some are gone and new ones come before the rows `come` of what is left.
 
-    >>> _with_rows(np.array([1.0, 2.0, 3.0]), np.array([1]), np.array([0, 2]), np.nan).tolist()
-    [nan, 1.0, 3.0, nan]
+    Empty where none does.
+
+    >>> _runs(3, np.array([1]), np.array([0, 2]))
+    [(0, 1, -2), (1, 2, 0), (2, 3, 2), (3, 4, -2)]
     """
     if not len(gone) and not len(come):
-        return values
-    source = np.insert(np.delete(np.arange(len(values)), gone), come, _NEW)
-    order: Any = "F" if values.flags.f_contiguous else "C"
-    result: NDArray[Any] = np.empty((len(source), *values.shape[1:]), dtype=values.dtype, order=order)
-    # Rows move in runs, which are copied as they are.
+        return []
+    source = np.insert(np.delete(np.arange(count), gone), come, _NEW)
     borders = np.flatnonzero(np.diff(source, prepend=source[:1] - 2, append=source[-1:] - 2) != 1).tolist()
-    for first, last in pairwise(borders):
-        row = source[first]
-        result[first:last] = filled if row == _NEW else values[row : row + last - first]
-    return result
+    return [(first, last, int(source[first])) for first, last in pairwise(borders)]
 
 
-def _moved(places: Assignment, gone: IntArray, come: IntArray) -> Assignment:
+def _move(line: FloatArray, runs: list[Run], step: int) -> None:
+    """Move rows of so many values within a line; new ones are NaN.
+
+    What moves down is moved from the first on, what moves up from the last on, so none is written over before its turn.
+    """
+    down = [run for run in runs if run[2] > run[0]]
+    up = [run for run in reversed(runs) if _NEW < run[2] < run[0]]
+    for first, last, row in (*down, *up):
+        line[first * step : last * step] = line[row * step : (row + last - first) * step]
+    for first, last, row in runs:
+        if row == _NEW:
+            line[first * step : last * step] = np.nan
+
+
+def _moved(places: Assignment, runs: list[Run]) -> Assignment:
+    if not runs:
+        return places
+
+    def moved(values: NDArray[Any], filled: Any) -> NDArray[Any]:
+        result = np.empty(runs[-1][1], dtype=values.dtype)
+        for first, last, row in runs:
+            result[first:last] = filled if row == _NEW else values[row : row + last - first]
+        return result
+
     probability = places.probability
     return Assignment(
-        _with_rows(places.labels, gone, come, NOBODY),
-        _with_rows(places.distance, gone, come, np.nan),
-        _with_rows(places.runner_up, gone, come, NOBODY),
-        _with_rows(places.confidence, gone, come, np.nan),
-        None if probability is None else _with_rows(probability, gone, come, np.nan),
+        moved(places.labels, NOBODY),
+        moved(places.distance, np.nan),
+        moved(places.runner_up, NOBODY),
+        moved(places.confidence, np.nan),
+        None if probability is None else moved(probability, np.nan),
     )
 
 
