@@ -3,6 +3,4 @@ select user_id, day, orders, revenue from user_day_then
 union all
 select user_id, day, orders, revenue
 from sqlseg.user_day
-where
-    user_id in (select user_id from changed_users)
-    and user_id not in (select user_id from touched_users)
+where user_id in (select user_id from changed_users except select user_id from touched_users)
