@@ -234,8 +234,11 @@ def assert_same_state(warm: Shop, cold: Shop, *, history: bool = True) -> None:
 
 
 @st.composite
-def histories(draw):
-    """Steps of a shop's life; each is a list of changes to its events and attributes."""
+def histories(draw, *, watched=False):
+    """Steps of a shop's life; each is a list of changes to its events and attributes.
+
+    Where it is watched, rounds fail as well, and other processes come between.
+    """
     user, item = st.sampled_from(USERS), st.integers(0, len(ITEMS) - 1)
     kind, price = st.sampled_from(KINDS), st.sampled_from([1.0, 9.5, 40.0, 300.0])
     change = st.one_of(
@@ -248,8 +251,7 @@ def histories(draw):
         st.tuples(st.just("hold")),
         st.tuples(st.just("points"), user, st.integers(0, 9)),
         st.tuples(st.just("weights"), item, st.sampled_from([0.5, 2.0])),
-        st.tuples(st.just("fail")),
-        st.tuples(st.just("elsewhere")),
+        *([st.tuples(st.just("fail")), st.tuples(st.just("elsewhere"))] if watched else []),
     )
     return draw(st.lists(st.lists(change, min_size=0, max_size=6), min_size=1, max_size=4))
 

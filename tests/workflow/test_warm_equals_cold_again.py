@@ -12,7 +12,7 @@ __all__ = ["fitted_shop"]
 
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(history=histories())
+@given(history=histories(watched=True))
 def test_many_watched_shops_end_where_full_refreshes_do(fitted_shop, history):
     with TemporaryDirectory() as folder:
         lived(fitted_shop, history, Path(folder), watched=True)
