@@ -2,13 +2,15 @@
 -- Reads members.
 select distinct k.segmentation
 from (
-    select segmentation, sum(user_days) as user_days, sum(orders) as orders from sqlseg.segment_day group by segmentation
+    select segmentation, sum(user_days) as user_days, coalesce(sum(orders), 0) as orders
+    from sqlseg.segment_day
+    group by segmentation
 ) as k
 join segments.segmentation as g on g.segmentation = k.segmentation
-cross join (select count(*) as user_days, sum(orders) as orders from sqlseg.user_day) as u
+cross join (select count(*) as user_days, coalesce(sum(orders), 0) as orders from sqlseg.user_day) as u
 where
     g.refreshed_at = (select max(refreshed_at) from segments.segmentation)
-    and (k.user_days <> u.user_days or k.orders is distinct from u.orders)
+    and (k.user_days <> u.user_days or k.orders <> u.orders)
 union
 select coalesce(k.segmentation, m.segmentation)
 from (
