@@ -115,7 +115,7 @@ def main() -> int:
         )
         [(newest,)] = duckdb.sql(f"select max(event_time) from '{whole}'").fetchall()
         midnight = newest.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-        make_project(project, folder, options.threads)
+        make_project(project, folder, options.threads, None)
         for day in range(options.days + 1):
             if day:
                 duckdb.sql(A_DAY.format(whole=whole, folder=folder, day=day))
