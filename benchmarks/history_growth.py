@@ -3,9 +3,9 @@
 Usage: python benchmarks/history_growth.py [--users N] [--days N] [--threads N] [--refit never|drift] [--folder DIR]
 
 The shop has a past of 20 events a user; every day brings as many more as a day of that past did, a file a day. All
-refreshes run one after the other in this process, each on its own day by the shop's clock. Prints the tenth and the
-last refresh, each the median of five neighbours, and the size of the files against a new file of the same rows; writes
-them with the machine to results/history_growth.md and results/history_growth.json.
+refreshes run one after the other in this process, each on its own day by the shop's clock; Ctrl-C ends the year early.
+Prints the tenth and the last refresh, each the median of five neighbours, and the size of the files against a new file
+of the same rows; writes them with the machine to results/history_growth.md and results/history_growth.json.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from warm_refresh import STEPS, make_project
 from sqlseg.synth import write_synthetic_events
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options
-from sqlseg.workflow.refresh import refresh
+from sqlseg.workflow.refresh import Interrupted, refresh
 
 EVENTS_PER_USER = 20
 SLOWER_AT_MOST, LARGER_AT_MOST = 1.2, 3.0
@@ -68,6 +69,26 @@ def weight(database: Path, folder: Path) -> tuple[int, int]:
     bytes_of_copy = copy.stat().st_size
     copy.unlink()
     return database.stat().st_size, bytes_of_copy
+
+
+def refreshed(project: Path, now: datetime, refit: str) -> dict[str, float]:
+    """Refresh the shop at a moment, and return what that took."""
+    started, worked = time.perf_counter(), time.process_time()
+    outcome = refresh(project, Options(refit=refit), Clock(lambda: now, time.perf_counter), Silence())
+    wall, cpu = time.perf_counter() - started, time.process_time() - worked
+    row = {"seconds": round(wall, 2), "processor, s": round(cpu, 2)}
+    row |= {step: round(outcome.seconds.get(step, 0.0), 2) for step in STEPS}
+    changes = outcome.plan.changes
+    row |= {"events": outcome.plan.staged.accepted, "new": changes.events_new}
+    return row | {"touched": changes.users_touched, "moved": outcome.users_moved}
+
+
+def weights_of(project: Path, work: Path) -> dict[str, int]:
+    """Return the bytes of both files, and of new ones with the same rows."""
+    found = {}
+    for name, file in (("warehouse", "warehouse.duckdb"), ("published", "published/shop.duckdb")):
+        found[f"{name} file"], found[f"{name} live"] = weight(project / file, work)
+    return found
 
 
 def median_of(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -116,43 +137,37 @@ def main() -> int:
         [(newest,)] = duckdb.sql(f"select max(event_time) from '{whole}'").fetchall()
         midnight = newest.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         make_project(project, folder, options.threads, None)
-        for day in range(options.days + 1):
-            if day:
-                duckdb.sql(A_DAY.format(whole=whole, folder=folder, day=day))
-            now = midnight + timedelta(days=day, hours=2)
-            started, worked = time.perf_counter(), time.process_time()
-            clock = Clock(lambda now=now: now, time.perf_counter)  # type: ignore[misc]
-            outcome = refresh(project, Options(refit=options.refit), clock, Silence())
-            wall, cpu = time.perf_counter() - started, time.process_time() - worked
-            told = {step: round(outcome.seconds.get(step, 0.0), 2) for step in STEPS}
-            row = {"seconds": round(wall, 2), "processor, s": round(cpu, 2), **told}
-            changes = outcome.plan.changes
-            row |= {"events": outcome.plan.staged.accepted, "new": changes.events_new}
-            row |= {"touched": changes.users_touched, "moved": outcome.users_moved}
-            if day:
-                rows.append(row)
-            if day % WEIGHED == 10 or day == options.days:
-                weights[day] = {}
-                for name, file in (("warehouse", "warehouse.duckdb"), ("published", "published/shop.duckdb")):
-                    held, live = weight(project / file, work)
-                    weights[day] |= {f"{name} file": held, f"{name} live": live}
-            stamp = datetime.now(UTC).strftime("%H:%M:%S")
-            print(f"{stamp} day {day}: {outcome.plan.kind} {row} {weights.get(day, '')}", file=sys.stderr, flush=True)
+        with suppress(KeyboardInterrupt, Interrupted):
+            for day in range(options.days + 1):
+                if day:
+                    duckdb.sql(A_DAY.format(whole=whole, folder=folder, day=day))
+                row = refreshed(project, midnight + timedelta(days=day, hours=2), options.refit)
+                if day:
+                    rows.append(row)
+                if day % WEIGHED == 10:
+                    weights[day] = weights_of(project, work)
+                stamp = datetime.now(UTC).strftime("%H:%M:%S")
+                print(f"{stamp} day {day}: {row} {weights.get(day, '')}", file=sys.stderr, flush=True)
+        days = len(rows)
+        if not days:
+            print("Not even the second day has come.", file=sys.stderr)
+            return 1
+        weights.setdefault(days, weights_of(project, work))
     finally:
         if not options.keep:
             shutil.rmtree(work)
-    early = min(10, options.days)
-    first, end = around(rows, early), around(rows, options.days)
+    early = min(10, days)
+    first, end = around(rows, early), around(rows, days)
     for name in ("warehouse", "published"):
-        for bag, day in ((first, early), (end, options.days)):
+        for bag, day in ((first, early), (end, days)):
             at = min(weights, key=lambda known: abs(known - day))
             bag[f"{name} file, MB"] = round(weights[at][f"{name} file"] / 1e6, 1)
             bag[f"{name} file / its rows"] = round(weights[at][f"{name} file"] / weights[at][f"{name} live"], 2)
-    head = f"{options.users:,} users, {options.days} days, refit {options.refit}, {options.threads} threads.\n\n"
-    table = markdown(early, options.days, first, end)
+    head = f"{options.users:,} users, {days} days, refit {options.refit}, {options.threads} threads.\n\n"
+    table = markdown(early, days, first, end)
     print(head + table)
     slower = end["processor, s"] / first["processor, s"]
-    larger = max(bag / live for bag, live in _files(weights[options.days]))
+    larger = max(bag / live for bag, live in _files(weights[days]))
     for told, value, most in (("Processor time", slower, SLOWER_AT_MOST), ("File size", larger, LARGER_AT_MOST)):
         print(f"{told}: {value:.2f} times, the goal was {most:g}: {'met' if value <= most else 'MISSED'}.")
     if not options.no_results:
@@ -161,7 +176,7 @@ def main() -> int:
         figures = {
             "measured_at": time.strftime("%Y-%m-%d", time.gmtime()),
             "users": options.users,
-            "days": options.days,
+            "days": days,
             "refit": options.refit,
             "machine": described,
             "refreshes": rows,
