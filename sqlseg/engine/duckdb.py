@@ -1,5 +1,6 @@
 """A DuckDB connection, as the rest of sqlseg sees it. The only module that imports duckdb."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from sqlseg.errors import SqlsegError
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 VectorFunction = Callable[..., pa.Array]
+
+_CTRL_C_WHILE_REGISTERING = re.compile(r"of the object registered as '\w+' failed: KeyboardInterrupt")
+"""How DuckDB tells of a Ctrl-C that came while it looked at an Arrow table."""
 
 
 def duckdb_version() -> str:
@@ -160,6 +164,8 @@ class Engine:
         if isinstance(error, RuntimeError):
             # DuckDB's word for a Ctrl-C that breaks off a statement; any other is no failure of the database.
             return KeyboardInterrupt() if str(error) == "Query interrupted" else error
+        if _CTRL_C_WHILE_REGISTERING.search(str(error)):
+            return KeyboardInterrupt()
         return explained(error, self.path, self._attached.values())
 
     def execute(self, sql: str, parameters: Parameters = None) -> None:
@@ -233,7 +239,10 @@ class Engine:
     @contextmanager
     def registered(self, name: str, table: pa.Table) -> Iterator[None]:
         """Make an Arrow table readable as a relation of this name, for as long as the block runs."""
-        self._connection.register(name, table)
+        try:
+            self._connection.register(name, table)
+        except (duckdb.Error, RuntimeError) as error:
+            raise self._explained(error) from error
         try:
             yield
         finally:

@@ -1,5 +1,8 @@
 """The connection as the rest of sqlseg sees it: drained results, one family of errors, all or nothing."""
 
+from unittest.mock import Mock
+
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -80,6 +83,17 @@ def test_a_function_over_arrow(engine):
     engine.drop_function("twice")
     with pytest.raises(QueryFailed):
         engine.rows("select twice(1)")
+
+
+def test_a_ctrl_c_while_a_table_is_registered_is_one(engine, monkeypatch):
+    text = "Invalid Input Error: counting the rows of the object registered as 'rows' failed: KeyboardInterrupt: "
+    connection = Mock(**{"register.side_effect": duckdb.InvalidInputException(text)})
+    monkeypatch.setattr(engine, "_connection", connection)
+    with pytest.raises(KeyboardInterrupt), engine.registered("rows", pa.table({"n": [1]})):
+        raise AssertionError("never reached")
+    connection.register.side_effect = duckdb.InvalidInputException("Invalid Input Error: no such thing")
+    with pytest.raises(SqlsegError, match="no such thing"), engine.registered("rows", pa.table({"n": [1]})):
+        raise AssertionError("never reached")
 
 
 def test_a_problem_inside_a_function_comes_out_as_it_is(engine):
