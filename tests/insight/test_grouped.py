@@ -35,6 +35,10 @@ def a_shop(seed: int, users: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return columns, labels
 
 
+def varied(values: np.ndarray) -> bool:
+    return bool(values.std() > 1e-12 * max(1.0, abs(values.mean())))
+
+
 @settings(max_examples=40, deadline=None)
 @given(seeds, st.sampled_from([1, 2, 3, 10, 200]))
 def test_a_profile_is_what_its_words_say(seed, users):
@@ -56,14 +60,14 @@ def test_a_profile_is_what_its_words_say(seed, users):
         assert (row.p10, row.median, row.p90) == tuple(np.quantile(own, [0.1, 0.5, 0.9]))
         assert row.mean == pytest.approx(own.mean(), rel=1e-14)
         assert row.lift == (None if row.overall_mean == 0 else pytest.approx(own.mean() / known.mean(), rel=1e-13))
-        spread = float(known.std())
-        if spread > 1e-12 * max(1.0, abs(known.mean())):
+        if varied(known):
+            spread = float(known.std())
             # Either mean is known to its last digit, which is much of a small spread about a large mean.
             last_digits = 4 * np.spacing(abs(known.mean())) / spread
             assert row.z == pytest.approx((own.mean() - known.mean()) / spread, rel=1e-9, abs=1e-9 + last_digits)
         else:
             assert row.z is None
-        if own.size > 1 and np.ptp(own) > 0:
+        if own.size > 1 and varied(own):
             interval = stats.t.interval(0.95, own.size - 1, own.mean(), stats.sem(own))
             assert (row.mean_low, row.mean_high) == pytest.approx(interval, rel=1e-9)
         else:
@@ -120,6 +124,13 @@ def test_columns_of_many_users_are_worked_on_side_by_side_with_the_same_result(m
     together = segment_figures(columns, [(labels, 5)])[0]
     assert together.profile == alone.profile
     assert np.array_equal(together.standing.z, alone.standing.z)
+
+
+@pytest.mark.parametrize(("apart", "told"), [(1e-6, False), (4e-6, True)])
+def test_users_alike_to_twelve_digits_have_no_variance(apart, told):
+    values = 1e6 + np.array([0.0, apart, 0.0, apart])
+    row = segment_profile({"a__x": values}, np.array([0, 0, 1, 1]), 2)[0]
+    assert [row.z is not None, row.mean_low is not None, row.effect_size is not None] == [told] * 3
 
 
 def test_a_shop_without_readable_columns():
