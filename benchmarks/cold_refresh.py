@@ -21,7 +21,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-from measuring import machine
+from measuring import compile_sqlseg, machine
 
 from sqlseg.synth import write_synthetic_events
 
@@ -144,6 +144,7 @@ def main() -> int:
     parser.add_argument("--memory-limit", default="400MB", help="of DuckDB, in the run that has one")
     options = parser.parse_args()
     threads, runs = options.threads, {"usual": [], "sqlseg": [], "limited": []}
+    compile_sqlseg()
     with tempfile.TemporaryDirectory(prefix="sqlseg-benchmark-") as folder:
         work = Path(folder)
         events, usual, report = work / "events" / "events.parquet", work / "usual.duckdb", work / "report.json"

@@ -1,5 +1,6 @@
 """What all benchmarks share: the machine they ran on, a process of its own for each run, and where results are kept."""
 
+import compileall
 import importlib.metadata
 import json
 import os
@@ -51,6 +52,11 @@ def machine(threads: int) -> dict[str, object]:
     }
 
 
+def compile_sqlseg() -> None:
+    """Compile sqlseg's modules, as pip does when it installs them: a checkout may be told to keep none compiled."""
+    compileall.compile_dir(HERE.parent / "sqlseg", quiet=1)
+
+
 @dataclass(frozen=True)
 class ProcessRun:
     """One run of a program: seconds by the clock and by the processor, peak memory, and what it reported."""
@@ -71,6 +77,7 @@ def run_process(script: str, arguments: Iterable[object], report: Path, threads:
     Raises ProgramFailed.
     """
     report.unlink(missing_ok=True)
+    compile_sqlseg()
     command = [sys.executable, "-W", "ignore", str(HERE / script), *map(str, arguments)]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(

@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlseg.engine.arrow import leave_pandas_out
-from sqlseg.engine.duckdb import Engine
-from sqlseg.workflow import embedding as embedding_step
-from sqlseg.workflow.narration import Clock, Silence
-from sqlseg.workflow.outcome import Options
-from sqlseg.workflow.refresh import refresh
+from sqlseg.cli.process import end_process, quick_imports
+
+with quick_imports():  # and pandas left out, and the process ended, as by the command
+    from sqlseg.engine.arrow import leave_pandas_out
+    from sqlseg.engine.duckdb import Engine
+    from sqlseg.workflow import embedding as embedding_step
+    from sqlseg.workflow.narration import Clock, Silence
+    from sqlseg.workflow.outcome import Options
+    from sqlseg.workflow.refresh import refresh
 
 SETTINGS = """\
 [project]
@@ -95,6 +98,7 @@ def segment_count(directory: Path) -> int:
 
 
 if __name__ == "__main__":
-    leave_pandas_out()  # as the command does
+    leave_pandas_out()
     limit = sys.argv[5] if len(sys.argv) > 5 else None
     main(*(Path(argument) for argument in sys.argv[1:4]), int(sys.argv[4]), limit)
+    end_process(0)

@@ -26,6 +26,7 @@ import duckdb
 from measuring import machine, peak_kb, run_process
 from sqlseg_way import SETTINGS
 
+from sqlseg.cli.process import end_process
 from sqlseg.synth import write_synthetic_events
 from sqlseg.workflow.narration import Clock, Silence
 from sqlseg.workflow.outcome import Options, Outcome
@@ -211,7 +212,7 @@ def main() -> int:
     for one, given in ((command, options.command), (rounds, options.rounds)):
         if given:
             one(*given)
-            return 0
+            end_process(0)  # as the command does
     users = options.users or options.events // 20
     work = Path(tempfile.mkdtemp(prefix="sqlseg-warm-", dir=options.folder))
     try:

@@ -23,7 +23,8 @@ class FeatureProfile:
     all users (None where that is 0). `rank` orders a segment's features by the size of z, 1 the most telling.
     `mean_low` to `mean_high` is the 95% interval of the mean. `effect_size` is Hedges' g against everybody who is not
     in the segment, with its 95% interval. They are None where there are fewer than two users on a side, or no variance.
-    A standard deviation below 1e-12, or below 1e-12 of the mean, counts as 0: values that agree in twelve digits are alike.
+    A standard deviation below 1e-12, or below 1e-12 of the mean, counts as 0: values that agree in twelve digits are
+    alike.
     """
 
     segment: int

@@ -1,0 +1,60 @@
+"""How the process of a command starts and ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("features", "list", "--json"), 0, ""),
+        (("refresh", "--project", "nowhere-at-all"), 1, "nowhere-at-all"),
+        (("refresh", "--no-such-option"), 2, "no-such-option"),
+    ],
+)
+def test_a_command_ends_with_its_exit_code_and_all_it_says(arguments, code, told):
+    ran = run("-m", "sqlseg", *arguments)
+    assert ran.returncode == code
+    assert told in ran.stderr and "leaked" not in ran.stderr
+    assert (len(ran.stdout) > 1_000) == (code == 0)
+
+
+def test_what_nobody_expected_is_told_as_by_any_other_program():
+    broken = "import sys, sqlseg.__main__ as process, sqlseg.cli.main as cli\n"
+    broken += "def fail(): raise ZeroDivisionError('unexpected')\ncli.main = fail\nprocess.main()"
+    ran = run("-c", broken)
+    assert ran.returncode == 1
+    assert "ZeroDivisionError: unexpected" in ran.stderr and "leaked" not in ran.stderr
+
+
+def test_what_was_to_be_done_at_the_end_is_done():
+    script = "import atexit, sys\nfrom sqlseg.cli.process import end_process\n"
+    script += "atexit.register(print, 'at the end')\nsys.stdout.write('x' * 300_000)\nend_process(3)"
+    ran = run("-c", script)
+    assert (ran.returncode, ran.stdout) == (3, "x" * 300_000 + "at the end\n")
+
+
+def test_garbage_is_found_once_everything_is_imported():
+    script = """
+import gc, weakref
+from sqlseg.cli.process import quick_imports
+with quick_imports():
+    assert not gc.isenabled()
+    import sqlseg.cli.main
+class Node: pass
+one = Node(); one.itself = one
+gone = weakref.ref(one); del one
+assert gc.isenabled() and gc.get_freeze_count() > 50_000, gc.get_freeze_count()
+held = []
+while gone() is not None and len(held) < 100_000:
+    held.append([])
+assert gone() is None
+"""
+    ran = run("-c", script)
+    assert (ran.returncode, ran.stderr) == (0, "")
