@@ -23,16 +23,18 @@ silhouette, Davies-Bouldin, the Bayesian information criterion, or the gap stati
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from sqlseg.segments.blocks import FloatArray, IntArray
-from sqlseg.segments.clustering import Algorithm, different_users, one_thread
+from sqlseg.segments.clustering import Algorithm, Clustering, different_users, one_thread
 from sqlseg.segments.criteria import bayesian_information, best_number, first_sufficient_gap, gaps
+from sqlseg.segments.lloyd import Points
 from sqlseg.segments.measures import (
     Spread,
     adjusted_rand_index,
@@ -41,6 +43,7 @@ from sqlseg.segments.measures import (
     pairwise_distances,
     silhouette,
 )
+from sqlseg.segments.partitions import kmeans
 from sqlseg.segments.resampling import REFIT_STARTS, REFITS, SAMPLE
 
 Criterion = Literal["recurrence", "stability", "silhouette", "davies_bouldin", "bic", "gap"]
@@ -128,9 +131,11 @@ def choose_k(
     refits: dict[int, tuple[FloatArray, ...]] = {}
     with one_thread():
         distances = pairwise_distances(some)
+        whole = _division(algorithm, sample, seed, _STARTS)
+        again = [_division(algorithm, sample[r], seed + n, REFIT_STARTS) for n, r in enumerate(resamples, start=1)]
 
         def tried(k: int) -> tuple[Trial, FloatArray, tuple[FloatArray, ...]]:
-            return _trial(sample, step, distances, algorithm, k, resamples, seed)
+            return _trial(sample, step, distances, k, whole, again)
 
         # The largest takes longest, so it begins; each has its own seed, so that their order changes nothing.
         numbers = range(min(k_max, most), k_min - 1, -1)
@@ -211,20 +216,24 @@ def _by_criterion(trials: Sequence[Trial], previous_k: int | None, criterion: Cr
     return number, f"{number} segments: {why} of {numbers[0]} to {numbers[-1]} ({criterion} {value:,.3f})."
 
 
+_Division = Callable[[int], Clustering]
+"""Divides certain users into so many segments."""
+
+
+def _division(algorithm: Algorithm, X: FloatArray, seed: int, starts: int) -> _Division:
+    if algorithm is kmeans:
+        return partial(kmeans, X, seed=seed, starts=starts, points=Points.of(X))
+    return partial(algorithm, X, seed=seed, starts=starts)
+
+
 def _trial(
-    sample: FloatArray,
-    step: int,
-    distances: FloatArray,
-    algorithm: Algorithm,
-    k: int,
-    resamples: Sequence[IntArray],
-    seed: int,
+    sample: FloatArray, step: int, distances: FloatArray, k: int, whole: _Division, again: Sequence[_Division]
 ) -> tuple[Trial, FloatArray, tuple[FloatArray, ...]]:
-    reference = algorithm(sample, k, seed=seed, starts=_STARTS)
+    reference = whole(k)
     found = reference.centers.shape[0]
     recurrences, agreements, refits = [], [], []
-    for number, rows in enumerate(resamples, start=1):
-        refit = algorithm(sample[rows], k, seed=seed + number, starts=REFIT_STARTS)
+    for divided in again:
+        refit = divided(k)
         refits.append(refit.centers)
         labels = refit.shape.place(sample).labels
         shared = contingency(reference.labels, labels, found, refit.centers.shape[0])
@@ -238,7 +247,7 @@ def _trial(
         k=k,
         found=found,
         recurrence=round(float(recurrence[:, worst].mean()), 6),
-        recurrence_error=round(float(recurrence[:, worst].std(ddof=1) / np.sqrt(len(resamples))), 6),
+        recurrence_error=round(float(recurrence[:, worst].std(ddof=1) / np.sqrt(len(again))), 6),
         stability=round(float(np.mean(agreements)), 6),
         silhouette=_six_digits(silhouette(distances, reference.labels[::step])),
         calinski_harabasz=_six_digits(spread.calinski_harabasz),

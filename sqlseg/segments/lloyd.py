@@ -2,7 +2,9 @@
 
 The search runs in single precision, which is twice as quick, on users moved to their mean; centroids are given back as
 the exact means of their users. Users some of whom lie so far out that single precision could not tell the others apart
-are searched in double precision. Nothing here needs scikit-learn, whose import alone takes longer than most fits.
+are searched in double precision. Users of one place who follow one another count as one place as often as there are
+users: of a sample drawn with replacement, in order, a third. Nothing here needs scikit-learn, whose import alone takes
+longer than most fits.
 """
 
 from dataclasses import dataclass
@@ -25,11 +27,15 @@ Figures = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Users to be divided: their figures (users x inputs) around `mean`, and each one's squared distance to it."""
+    """Places of users to be divided: their figures (places x inputs) around `mean`, and the squared distances to it.
+
+    `times` counts the users of each place, None where there is one in each. Every sum is over users.
+    """
 
     figures: Figures
     squares: Figures
     mean: FloatArray
+    times: IntArray | None = None
 
     @classmethod
     def of(cls, X: FloatArray) -> "Points":
@@ -38,9 +44,22 @@ class Points:
         centered = X - mean
         squares = np.einsum("ij,ij->i", centered, centered)
         farthest = float(squares.max())
-        if 1e-30 < farthest < 1e30 and _APART_BY * np.finfo(np.float32).eps * farthest < _usual_square(centered):
-            return cls(centered.astype(np.float32), squares.astype(np.float32), mean)
-        return cls(centered, squares, mean)
+        single = 1e-30 < farthest < 1e30 and _APART_BY * np.finfo(np.float32).eps * farthest < _usual_square(centered)
+        times = _times(X)
+        if times is not None:
+            first = np.cumsum(times) - times
+            centered, squares = centered[first], squares[first]
+        if single:
+            return cls(centered.astype(np.float32), squares.astype(np.float32), mean, times)
+        return cls(centered, squares, mean, times)
+
+    def total(self, values: Figures) -> float:
+        """Return the sum over all users of what is given for each place."""
+        return float(values.sum(dtype=np.float64) if self.times is None else self.times @ values)
+
+    def by_user(self, values: IntArray) -> IntArray:
+        """Return for each user what is given for each place."""
+        return values if self.times is None else np.repeat(values, self.times)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,48 +78,45 @@ def moved(points: Points, centers: Figures, rounds: int = _ROUNDS) -> Divided:
     They stand still when nobody changes place, or when all together move by less than a hundredth of a standard
     deviation. A centroid that is nearest to nobody is put where the user farthest from any centroid is.
     """
-    X = points.figures
-    users, count = len(X), len(centers)
-    still = _STANDS_STILL * float(points.squares.mean()) / max(1, X.shape[1])
+    X, times = points.figures, points.times
+    count, users = len(centers), len(X) if times is None else int(times.sum())
+    still = _STANDS_STILL * points.total(points.squares) / users / max(1, X.shape[1])
     centers = centers.astype(X.dtype)
-    sums = np.zeros(centers.shape)
-    sizes = np.zeros(count, dtype=np.int64)
-    labels = np.full(users, -1, dtype=np.int64)
-    done = 0
-    while True:
-        nearest, near = _nearest(points, centers)
-        changed = np.flatnonzero(nearest != labels)
-        if not changed.size or done == rounds:
-            return Divided(centers, nearest, float(near.sum(dtype=np.float64)), done)
+    sums, sizes = np.zeros(centers.shape), np.zeros(count, dtype=np.int64)
+    labels, done = _nearest(points, centers), 0
+    _count_over(points, np.arange(len(X)), None, labels, sums, sizes)
+    while done < rounds:
         done += 1
-        _count_over(X, changed, labels, nearest, sums, sizes)
-        labels = nearest
-        empty = np.flatnonzero(sizes == 0)
-        if empty.size:
-            _settle(X, labels, near, empty, sums, sizes)
-        held = np.maximum(sizes, 1)[:, None]
-        means = np.where(sizes[:, None] > 0, sums / held, centers).astype(X.dtype)
+        if not sizes.all():
+            _settle(points, labels, _squared_to_own(points, centers, labels), sums, sizes)
+        means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centers).astype(X.dtype)
         way = float(((means - centers) ** 2).sum(dtype=np.float64))
-        centers = means
-        if way <= still:
-            nearest, near = _nearest(points, centers)
-            return Divided(centers, nearest, float(near.sum(dtype=np.float64)), done)
+        centers, before = means, labels
+        labels = _nearest(points, centers)
+        changed = (labels != before).nonzero()[0]
+        if way <= still or not changed.size:
+            break
+        _count_over(points, changed, before, labels, sums, sizes)
+    return Divided(centers, points.by_user(labels), points.total(_squared_to_own(points, centers, labels)), done)
 
 
 def drawn_apart(points: Points, count: int, random: np.random.RandomState, trials: int = 1) -> IntArray:
-    """Return at most `count` different users, each drawn by the squared distance to those drawn before.
+    """Return the places of at most `count` different users, each drawn by the squared distance to those before.
 
     Of several `trials` for each, the one is taken that leaves the least distance (greedy k-means++).
     """
-    rows = random.randint(len(points.figures), size=1)
-    left = _squared_to(points, rows)[:, 0]
-    while len(rows) < count and (total := left.cumsum(dtype=np.float64))[-1] > 0:
-        drawn = np.searchsorted(total, random.uniform(size=trials) * total[-1], side="right").clip(max=len(left) - 1)
+    times = points.times
+    first = random.randint(len(points.figures) if times is None else times.sum(), size=1)
+    places = first if times is None else times.cumsum().searchsorted(first, side="right")
+    left = _squared_to(points, places)[:, 0]
+    rows, last = [int(places[0])], len(left) - 1
+    while len(rows) < count and (total := _summed(left, times))[-1] > 0:
+        drawn = np.minimum(total.searchsorted(random.uniform(size=trials) * total[-1], side="right"), last)
         then = np.minimum(_squared_to(points, drawn), left[:, None])
-        best = int(then.sum(axis=0, dtype=np.float64).argmin()) if trials > 1 else 0
+        best = int(_sums(then, times).argmin()) if trials > 1 else 0
         left = np.ascontiguousarray(then[:, best])
-        rows = np.append(rows, drawn[best])
-    return rows
+        rows.append(int(drawn[best]))
+    return np.array(rows, dtype=np.int64)
 
 
 def merged(points: Points, many: int, k: int, random: np.random.RandomState) -> Figures:
@@ -124,6 +140,32 @@ def means_of(X: FloatArray, labels: IntArray, count: int) -> FloatArray:
     return sums[sizes > 0] / sizes[sizes > 0, None]
 
 
+def _times(X: FloatArray) -> IntArray | None:
+    """Return how many equal rows there are one after the other, None where that would spare less than a tenth."""
+    if len(X) < 2 or not X.shape[1]:
+        return None
+    same = np.flatnonzero(X[1:, 0] == X[:-1, 0])
+    if 10 * len(same) < len(X):
+        return None
+    same = same[(X[same + 1] == X[same]).all(axis=1)]
+    if 10 * len(same) < len(X):
+        return None
+    first = np.ones(len(X), dtype=bool)
+    first[same + 1] = False
+    starts = np.flatnonzero(first)
+    return np.diff(starts, append=len(X)).astype(np.int64)
+
+
+def _summed(values: Figures, times: IntArray | None) -> FloatArray:
+    """Return the running sum, over users, of what is given for each place."""
+    return (values if times is None else values * times).cumsum(dtype=np.float64)
+
+
+def _sums(values: Figures, times: IntArray | None) -> FloatArray:
+    """Return the sums over users of columns that are given for each place."""
+    return values.sum(axis=0, dtype=np.float64) if times is None else times @ values
+
+
 def _usual_square(X: FloatArray) -> float:
     """Return the squared distance that users usually have to the nearest one who is different, in a small sample."""
     some = X[:: -(-len(X) // _SAMPLE)]
@@ -137,45 +179,59 @@ def _usual_square(X: FloatArray) -> float:
     return float(np.median(nearest[np.isfinite(nearest)])) if np.isfinite(nearest).any() else 0.0
 
 
-def _nearest(points: Points, centers: Figures) -> tuple[IntArray, Figures]:
-    """Return for each user the nearest centroid, and the squared distance to it."""
+def _nearest(points: Points, centers: Figures) -> IntArray:
+    """Return for each place the nearest centroid."""
     X = points.figures
-    labels, near = np.empty(len(X), dtype=np.int64), np.empty(len(X), dtype=X.dtype)
+    labels = np.empty(len(X), dtype=np.int64)
     twice, squares = (-2.0 * centers).T.astype(X.dtype), np.einsum("ij,ij->i", centers, centers)
     for start in range(0, len(X), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         far = X[rows] @ twice
         far += squares
         far.argmin(axis=1, out=labels[rows])
-        near[rows] = far[np.arange(len(far)), labels[rows]]
-    near += points.squares
-    return labels, np.maximum(near, 0.0, out=near)
+    return labels
+
+
+def _squared_to_own(points: Points, centers: Figures, labels: IntArray) -> Figures:
+    """Return for each place the squared distance to its centroid."""
+    near = np.empty(len(labels), dtype=points.figures.dtype)
+    for start in range(0, len(labels), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        apart = centers[labels[rows]]
+        apart -= points.figures[rows]
+        near[rows] = np.einsum("ij,ij->i", apart, apart)
+    return near
 
 
 def _count_over(
-    X: Figures, changed: IntArray, before: IntArray, after: IntArray, sums: FloatArray, sizes: IntArray
+    points: Points, changed: IntArray, before: IntArray | None, after: IntArray, sums: FloatArray, sizes: IntArray
 ) -> None:
-    """Bring the sums and sizes of clusters up to date for those users who change from one to another (-1 is none)."""
-    count = len(sizes)
+    """Bring the sums and sizes of clusters up to date for the places that change from one to another."""
+    X, times, count = points.figures, points.times, len(sizes)
     for start in range(0, len(changed), _ROWS_AT_ONCE):
         rows = changed[start : start + _ROWS_AT_ONCE]
         step = _indicator(after[rows], count, X.dtype)
-        leaves = np.flatnonzero(before[rows] >= 0)
-        step[before[rows[leaves]], leaves] -= 1.0
+        if before is not None:
+            step[before[rows], np.arange(len(rows))] -= 1.0
+        if times is not None:
+            step *= times[rows]
         sums += step @ X[rows]
         sizes += step.sum(axis=1).astype(np.int64)
 
 
-def _settle(X: Figures, labels: IntArray, near: Figures, empty: IntArray, sums: FloatArray, sizes: IntArray) -> None:
-    """Give each empty cluster the user who is farthest from the own centroid; `labels`, sums and sizes follow."""
-    for cluster, row in zip(empty, np.argsort(near, kind="stable")[::-1], strict=False):
-        if near[row] <= 0 or sizes[labels[row]] < 2:
+def _settle(points: Points, labels: IntArray, near: Figures, sums: FloatArray, sizes: IntArray) -> None:
+    """Give each empty cluster the place that is farthest from the own centroid; `labels`, sums and sizes follow."""
+    X = points.figures
+    for cluster, row in zip(np.flatnonzero(sizes == 0), np.argsort(near, kind="stable")[::-1], strict=False):
+        users = 1 if points.times is None else int(points.times[row])
+        if near[row] <= 0 or sizes[labels[row]] <= users:
             break
-        sums[labels[row]] -= X[row]
-        sizes[labels[row]] -= 1
+        there = users * X[row].astype(np.float64)
+        sums[labels[row]] -= there
+        sizes[labels[row]] -= users
         labels[row] = cluster
-        sums[cluster] = X[row]
-        sizes[cluster] = 1
+        sums[cluster] = there
+        sizes[cluster] = users
 
 
 def _squared_to(points: Points, rows: IntArray) -> Figures:

@@ -15,7 +15,13 @@ _AT_LEAST = 24
 
 
 def kmeans(
-    X: FloatArray, k: int, *, seed: int, initial_centers: FloatArray | None = None, starts: int = 8
+    X: FloatArray,
+    k: int,
+    *,
+    seed: int,
+    initial_centers: FloatArray | None = None,
+    starts: int = 8,
+    points: Points | None = None,
 ) -> Clustering:
     """Divide users by k-means, the best of several beginnings.
 
@@ -23,7 +29,8 @@ def kmeans(
     than chance, and a centroid from each group is rare. The other one has three times as many centroids (24 at least),
     which are then merged by Ward's method, so that it misses no group that lies apart. More than 10,000 users are begun
     on a sample of that size; its best centroids are then moved by all of them.
-    It runs on one thread, so that sums have one order and a seed one result.
+    It runs on one thread, so that sums have one order and a seed one result. `points` are those of X, for users who are
+    divided more than once.
 
     >>> found = kmeans(np.array([[0.0], [0.0], [9.0]]), 2, seed=0)
     >>> found.labels.tolist(), found.centers.tolist()
@@ -34,7 +41,7 @@ def kmeans(
         return one_cluster(X)
     with one_thread():
         random = np.random.RandomState(seed)
-        points = Points.of(X)
+        points = points or Points.of(X)
         if initial_centers is not None:
             fitted = moved(points, initial_centers[:k] - points.mean)
         elif X.shape[0] > _STARTED_ON:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
+from sqlseg.segments import lloyd
 from sqlseg.segments.lloyd import Points, drawn_apart, means_of, merged, moved
 from sqlseg.segments.partitions import kmeans
 
@@ -54,7 +55,7 @@ def test_users_are_drawn_once_and_no_more_than_there_are_different_ones():
     points = Points.of(X)
     for seed in range(20):
         rows = drawn_apart(points, 12, np.random.RandomState(seed), trials=3)
-        assert sorted(X[rows, 0]) == [0.0, 1.0, 2.0, 3.0, 4.0]
+        assert sorted(points.figures[rows, 0] + points.mean[0]) == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
 def test_merged_centroids_have_one_in_each_group():
@@ -65,3 +66,29 @@ def test_merged_centroids_have_one_in_each_group():
     centers = merged(points, 27, 9, np.random.RandomState(0)) + points.mean
     own = np.array([X[truth == group].mean(axis=0) for group in range(9)])
     assert len(set(np.linalg.norm(own[:, None] - centers, axis=2).argmin(axis=1))) == 9
+
+
+def test_users_of_one_place_count_as_often_as_they_are(monkeypatch):
+    X = cloud(1_000, 6)
+    drawn = X[np.sort(np.random.default_rng(1).integers(0, len(X), len(X)))]
+    points = Points.of(drawn)
+    assert points.times is not None
+    assert points.times.sum() == len(drawn)
+    assert len(points.figures) < 700
+    found = [kmeans(drawn, k, seed=k) for k in (2, 5, 11)]
+    monkeypatch.setattr(lloyd, "_times", lambda X: None)
+    assert Points.of(drawn).times is None
+    for k, one in zip((2, 5, 11), found, strict=True):
+        each = kmeans(drawn, k, seed=k)
+        assert np.array_equal(one.labels, each.labels)
+        assert np.array_equal(one.centers, each.centers)
+        assert one.iterations == each.iterations
+
+
+def test_an_empty_cluster_takes_a_place_with_all_its_users():
+    X = np.repeat([[0.0], [0.1], [9.0], [50.0]], [7, 5, 4, 3], axis=0)
+    points = Points.of(X)
+    assert points.times is not None
+    found = moved(points, np.array([[0.0], [9.0], [900.0]]) - points.mean)
+    assert sorted(np.bincount(found.labels).tolist()) == [3, 4, 12]
+    assert found.inertia == pytest.approx(7 * 5 / 12 * 0.01)
