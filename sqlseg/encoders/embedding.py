@@ -158,7 +158,7 @@ def embed(
         under_way: tuple[Mapping[str, Any], Future[pa.Table]] | None = None
         for number, (first_user, last_user) in enumerate(slices, start=1):
             place = {"first_user": first_user, "last_user": last_user}
-            tokens = _token_slice(engine, encoder, place)
+            tokens = _token_slice(engine, encoder, place, threads)
             encoding = worker.submit(_encoded_slice, beside, encode, tokens)
             del tokens
             if under_way is not None:
@@ -187,10 +187,10 @@ def token_slices(engine: Database, slice_users: int | None = None) -> list[tuple
     ]
 
 
-def _token_slice(engine: Database, encoder: Encoder, place: Mapping[str, Any]) -> pa.Table:
+def _token_slice(engine: Database, encoder: Encoder, place: Mapping[str, Any], threads: int) -> pa.Table:
     """Return user_id, tokens (NULL where the embedding that is there still holds) and input_hash of some users."""
     rows = engine.table(sql_text("steps/embed/token_rows.sql"), place)
-    lists = token_lists(rows, encoder.manifest.columns)
+    lists = token_lists(rows, encoder.manifest.columns, threads)
     del rows
     ids = pa.table({"place": np.arange(len(lists)), "user_id": lists["user_id"], "input_hash": lists["input_hash"]})
     with engine.registered("token_ids", ids):

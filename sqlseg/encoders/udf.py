@@ -134,7 +134,7 @@ def user_tokens(tokens: pa.Table, columns: tuple[str, ...]) -> tuple[pa.Array, n
     return users, _figures(tokens, columns, order), lengths
 
 
-def token_lists(tokens: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+def token_lists(tokens: pa.Table, columns: tuple[str, ...], threads: int = 1) -> pa.Table:
     """Return one row for each user of a table of token rows: `user_id`, `tokens` and `input_hash`.
 
     Tokens are lists of FixedSizeList<float>[1 + columns], of their position and figures. The hash is the number of
@@ -142,7 +142,7 @@ def token_lists(tokens: pa.Table, columns: tuple[str, ...]) -> pa.Table:
     """
     users, lengths, order = _grouped(tokens)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    figures = _figures(tokens, ("position", *columns), order)
+    figures = _figures(tokens, ("position", *columns), order, threads)
     lists = pa.FixedSizeListArray.from_arrays(pa.array(figures.ravel()), 1 + len(columns))
     hashes = tokens["token_hash"].to_numpy()
     if len(tokens):
@@ -157,14 +157,19 @@ def token_lists(tokens: pa.Table, columns: tuple[str, ...]) -> pa.Table:
     )
 
 
-def _figures(tokens: pa.Table, columns: tuple[str, ...], order: np.ndarray | None) -> np.ndarray:
+def _figures(tokens: pa.Table, columns: tuple[str, ...], order: np.ndarray | None, threads: int = 1) -> np.ndarray:
     """Return columns of token rows as one array (rows, columns), in this order of rows."""
-    figures = [_floats(tokens[name]) for name in columns]
     values = np.empty((len(tokens), len(columns)), np.float32)
-    for start in range(0, len(tokens), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        for place, column in enumerate(figures):
-            values[rows, place] = column[rows] if order is None else column[order[rows]]
+    with ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="tokens") as workers:
+        figures = list(workers.map(_floats, [tokens[name] for name in columns]))
+
+        def fill(start: int) -> None:
+            rows = slice(start, start + _BLOCK)
+            for place, column in enumerate(figures):
+                values[rows, place] = column[rows] if order is None else column[order[rows]]
+
+        for _ in workers.map(fill, range(0, len(tokens), _BLOCK)):
+            pass
     return values
 
 

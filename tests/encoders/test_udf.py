@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from sqlseg.encoders import udf
 from sqlseg.encoders.batching import encode_ragged
 from sqlseg.encoders.session import EncoderSession
 from sqlseg.encoders.udf import BadToken, NoEmbedding, TokenEncoder, encoding_function, sorted_tokens, token_encoder
@@ -124,6 +125,32 @@ def test_of_too_many_rows_the_newest_count(session: EncoderSession) -> None:
         encoder.encode_rows(token_rows(some, np.array([0, len(some)]), columns)) for some in (values, values[6:])
     )
     np.testing.assert_allclose(long["embedding"].to_pylist(), short["embedding"].to_pylist(), atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_tokens_are_put_in_lists_on_any_number_of_threads(threads: int) -> None:
+    """Of 10,000 rows, which are more than one part, in any order, as whole numbers and as doubles."""
+    random = np.random.default_rng(5)
+    lengths = random.integers(1, 64, 310)
+    owner = np.repeat(np.arange(310), lengths)
+    position = np.concatenate([np.arange(1, length + 1) for length in lengths])
+    whole, double = random.integers(0, 9, len(owner)), random.random(len(owner))
+    shuffled = random.permutation(len(owner))
+    rows = pa.table(
+        {
+            "user_id": pa.array([f"{user:03d}" for user in owner[shuffled]]),
+            "position": position[shuffled],
+            "whole": whole[shuffled],
+            "double": double[shuffled],
+            "token_hash": shuffled.astype(np.uint64),
+        }
+    )
+    assert len(rows) > 2 * udf._BLOCK
+    lists = udf.token_lists(rows, ("whole", "double"), threads).to_pydict()
+    for user, tokens in zip(lists["user_id"], lists["tokens"], strict=True):
+        of_user = owner == int(user)
+        expected = np.column_stack([position[of_user], whole[of_user], double[of_user]]).astype(np.float32)
+        assert tokens == expected.tolist()
 
 
 def test_no_rows_no_users(session: EncoderSession, ragged: Ragged) -> None:
