@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine, duckdb_version
+from sqlseg.events.duplicates import RULES
 from sqlseg.events.source_files import Signature, kept_signature, signature_text
 from sqlseg.resources import sql_text
 
@@ -42,7 +43,7 @@ def reading_definition(
 
     `databases` says what is attached under each name. Comments and spacing in the SQL make no difference.
     """
-    rules = (sql_text(f"steps/events/{name}.sql") for name in ("stage", "mark_duplicates"))
+    rules = (sql_text(f"steps/events/{name}.sql") for name in ("stage", *RULES))
     return {
         "the events SQL": sqltext.token_digest(text),
         "[sources]": json.dumps(dict(databases), sort_keys=True),

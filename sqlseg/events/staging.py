@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.errors import DiskFull, OutOfMemory, QueryFailed, error_line
 from sqlseg.errors import SqlsegError
+from sqlseg.events.duplicates import mark_duplicates
 from sqlseg.events.erasure import NOBODY, Erased, mark_erased
 from sqlseg.names import EVENT_COLUMNS
 from sqlseg.resources import shop_text, sql_text
@@ -225,7 +226,7 @@ def stage_events(
                 max_quantity=max_quantity,
                 erased=erased,
             )
-    engine.execute(sql_text("steps/events/mark_duplicates.sql"))
+    mark_duplicates(engine)
     rejected = dict(engine.rows(sql_text("steps/events/count_rejections.sql")))
     row = engine.row(sql_text("steps/events/summary.sql"))
     assert row is not None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import prepare_warehouse
+from sqlseg.events import duplicates
 from sqlseg.events.staging import (
     Changes,
     NoUsableEvents,
@@ -214,6 +215,22 @@ def test_without_ids_only_rows_equal_in_every_column_are_duplicates(source):
         ("pen", 5.0, None),
         (None, 5.0, None),
     ]
+
+
+def test_the_database_finds_the_same_duplicates_where_keys_are_too_many_to_be_sorted(source, monkeypatch):
+    select = """
+        select 'u' || (i % 7) as user_id, timestamp '2024-05-01' + interval (i % 5) hour as event_time,
+            'purchase' as event_type, case when i % 3 > 0 then 'e' || (i % 11) end as event_id, i % 2 * 1.5 as price
+        from range(200) as t(i)
+    """
+    staged, found = source.stage(select), []
+    found.append(source.engine.rows("select row_number from duplicate_events order by 1"))
+    monkeypatch.setattr(duplicates, "SORTED_AT_ONCE", 199)
+    assert source.stage(select) == staged
+    found.append(source.engine.rows("select row_number from duplicate_events order by 1"))
+    with_id, without = 133, len({(i % 7, i % 5, i % 2) for i in range(0, 200, 3)})
+    assert found[0] == found[1]
+    assert len(found[0]) == (with_id - 11) + (67 - without) == staged.rejected["duplicate"]
 
 
 def test_minus_zero_is_the_same_event_as_zero(source):

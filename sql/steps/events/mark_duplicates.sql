@@ -1,15 +1,9 @@
 -- The usable rows that repeat another one: of one event_id the newest ingested_at stays; without ids, one of all-equal rows.
--- Hashes narrow the search to candidates, equality decides.
+-- Hashes narrow the search to candidates, equality decides. Reads keyed_rows, and in repeated_keys the keys of which there
+-- are several.
 create or replace temp table duplicate_events as
-with keyed as (
-    select rowid as row_number, case when event_id is null then event_hash else hash(event_id) end as key
-    from staged_events
-    where reason is null
-),
-candidates as (
-    select row_number
-    from keyed
-    where key in (select key from keyed group by key having count(*) > 1)
+with candidates as (
+    select row_number from keyed_rows where key in (select key from repeated_keys)
 ),
 ranked as (
     select
