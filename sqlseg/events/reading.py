@@ -17,6 +17,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.events.erasure import NOBODY, Erased
 from sqlseg.events.source_files import Signature, is_settled, source_signature
 from sqlseg.events.source_memory import (
+    EventContent,
     SourceMemory,
     find_changed_days,
     find_days_judged_anew,
@@ -201,16 +202,16 @@ def _read_again(look: _Look, memory: SourceMemory, text: str, *, same_files: boo
         columns = bind_source(engine, text, source.path)
         ignored = ignored_columns(columns)
         if same_files:
-            return _read_days(look, None, ignored)
+            return _read_days(look, memory, None, ignored)
         since = last_ingested(engine) if "ingested_at" in {name.lower() for name in columns} else None
         if since is not None and _same_day(memory.compared_at, look.now, source.timezone):
-            reading = _read_days(look, since - min(source.overlap, since - datetime.min), ignored)
+            reading = _read_days(look, memory, since - min(source.overlap, since - datetime.min), ignored)
             if reading is not None:
                 return reading
         with rows_of_shop_sql():
             find_changed_days(engine)
         share = engine.value(sql_text("steps/events/share_of_reread_days.sql"))
-        return None if share > MOST else _read_days(look, None, ignored)
+        return None if share > MOST else _read_days(look, memory, None, ignored)
 
 
 def _same_day(one: datetime, other: datetime, timezone: str) -> bool:
@@ -218,7 +219,7 @@ def _same_day(one: datetime, other: datetime, timezone: str) -> bool:
     return one.replace(tzinfo=utc).astimezone(zone).date() == other.replace(tzinfo=utc).astimezone(zone).date()
 
 
-def _read_days(look: _Look, since: datetime | None, ignored: tuple[str, ...]) -> Reading | None:
+def _read_days(look: _Look, memory: SourceMemory, since: datetime | None, ignored: tuple[str, ...]) -> Reading | None:
     """Read the days in reread_days whole, and of all others what arrived since a moment; None where that is not enough.
 
     It is not enough where rows that had arrived since then are gone, or the number of rows says that others are.
@@ -239,8 +240,8 @@ def _read_days(look: _Look, since: datetime | None, ignored: tuple[str, ...]) ->
             there = engine.value("select count(*) from raw_events")
         if there != engine.value("select coalesce(sum(row_count), 0) from partitions_read"):
             return None
-    changes = _apply(look, unreadable=unreadable)
-    staged = _standing(look, ignored)
+    changes, content = _apply(look, memory.content, unreadable=unreadable)
+    staged = _standing(look, content, ignored)
     if since is not None:
         return Reading(staged, changes, "arrivals", f"what arrived since {since} UTC was read")
     return Reading(staged, changes, "days", f"{days:,} days whose content is another were read")
@@ -270,12 +271,13 @@ def _rows_to_read(
     return "\nunion all\n".join(parts)
 
 
-def _apply(look: _Look, *, unreadable: bool) -> Changes:
-    """Carry out what the rows that came and went decide."""
+def _apply(look: _Look, before: EventContent, *, unreadable: bool) -> tuple[Changes, EventContent]:
+    """Carry out what the rows that came and went decide; return that, and what all events come to, given `before`."""
     engine, timezone = look.engine, {"timezone": look.source.timezone}
     engine.execute(sql_text("steps/events/pool.sql"))
     engine.execute(sql_text("steps/events/verdicts.sql"))
     changes = changes_by_verdicts(engine, look.before.data_through)
+    content = before.changed_by(*engine.rows(sql_text("steps/events/content_change.sql"))[0])
     engine.execute(sql_text("steps/events/days_of_duplicates.sql"))
     engine.execute(sql_text("steps/events/add_duplicates.sql"), timezone)
     _change_events(engine, look.source.timezone)
@@ -297,7 +299,7 @@ def _apply(look: _Look, *, unreadable: bool) -> Changes:
     engine.execute(sql_text("steps/events/quarantine_duplicates.sql"), {"run_id": look.run_id})
     remember_days(engine)
     drop_staged(engine)
-    return changes
+    return changes, content
 
 
 def _change_events(engine: Engine, timezone: str) -> None:
@@ -305,14 +307,15 @@ def _change_events(engine: Engine, timezone: str) -> None:
     engine.execute("delete from sqlseg.events where rowid in (select row_number from verdicts where origin = 'events')")
 
 
-def _standing(look: _Look, ignored: tuple[str, ...]) -> Staged:
-    """Return what is known of the whole source now. Raises NoUsableEvents."""
-    rows, accepted, newest, fingerprint = look.engine.rows(sql_text("steps/events/standing.sql"))[0]
+def _standing(look: _Look, content: EventContent, ignored: tuple[str, ...]) -> Staged:
+    """Return what is known of the whole source now, given what its events come to. Raises NoUsableEvents."""
+    rows, accepted, newest, raw_sum = look.engine.rows(sql_text("steps/events/standing.sql"))[0]
     refused = refused_by_reason(look.engine)
     if accepted + sum(refused.values()) != rows:
         raise AssertionError(f"{rows} rows in, {accepted} kept and {refused} rejected")
     if accepted == 0:
         raise NoUsableEvents(look.source.path, rows, refused)
+    fingerprint = f"{content}/{accepted}/{rows}/{raw_sum}"
     return Staged(rows, accepted, refused, newest, with_counts(fingerprint, refused), ignored)
 
 

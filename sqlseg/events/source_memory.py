@@ -13,6 +13,33 @@ from sqlseg.resources import sql_text
 
 
 @dataclass(frozen=True)
+class EventContent:
+    """What the hashes of all events in use come to: their sum and their exclusive or, in no order.
+
+    Fingerprints begin with it. It follows the events that come and go, so that the others need not be read for it.
+
+    >>> EventContent.of_fingerprint("7/5/3/3/900").changed_by(-2, 1)
+    EventContent(total=5, exclusive_or=4)
+    """
+
+    total: int
+    exclusive_or: int
+
+    @classmethod
+    def of_fingerprint(cls, fingerprint: str) -> "EventContent":
+        """Return the content of the events that a fingerprint is of."""
+        total, exclusive_or, _ = fingerprint.split("/", maxsplit=2)
+        return cls(int(total), int(exclusive_or))
+
+    def __str__(self) -> str:
+        return f"{self.total}/{self.exclusive_or}"
+
+    def changed_by(self, total: int, exclusive_or: int) -> "EventContent":
+        """Return the content once events have come and gone that come to so much."""
+        return EventContent(self.total + total, self.exclusive_or ^ exclusive_or)
+
+
+@dataclass(frozen=True)
 class SourceMemory:
     """How the sources stood when they were last read; instants are UTC without zone.
 
@@ -29,6 +56,11 @@ class SourceMemory:
     exported_at: datetime
     ignored_columns: tuple[str, ...]
     fingerprint: str
+
+    @property
+    def content(self) -> EventContent:
+        """What the events in use came to."""
+        return EventContent.of_fingerprint(self.fingerprint)
 
     @property
     def is_compared(self) -> bool:

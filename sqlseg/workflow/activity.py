@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.resources import sql_text
-from sqlseg.workflow.materialise import POPULATION, replace_touched
+from sqlseg.workflow.materialise import POPULATION, fresh_rows, replace_touched
 from sqlseg.workflow.touched import RECOMPUTED, TOUCHED, TOUCHED_EVENTS
 
 REVENUE = "user_revenue"
@@ -31,9 +31,8 @@ def keep_activity(engine: Engine, as_of: datetime, *, everyone: bool) -> bool:
         if table in _OF_DAYS:
             theirs = f"select * from sqlseg.{table} where user_id in (select user_id from {TOUCHED})"
             engine.execute(f"create or replace temp table {table}_then as {theirs}")
-        engine.execute(f"create or replace temp table fresh_rows as {select}", {"as_of": as_of})
-        replace_touched(engine, f"sqlseg.{table}", "fresh_rows")
-        engine.execute("drop table fresh_rows")
+        engine.execute(f"create or replace temp table {fresh_rows(table)} as {select}", {"as_of": as_of})
+        replace_touched(engine, f"sqlseg.{table}", fresh_rows(table))
     engine.execute("drop view active_users; drop view active_events")
     engine.execute(sql_text("steps/daily/days_of_shop.sql"), {"as_of": as_of})
     return not everyone

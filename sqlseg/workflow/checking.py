@@ -16,7 +16,7 @@ from sqlseg.insight.monotonicity import ranked_below_worse
 from sqlseg.names import Relation
 from sqlseg.resources import sql_text
 from sqlseg.settings import RulesSegmentation, Settings, setting_problem
-from sqlseg.workflow.touched import TOUCHED
+from sqlseg.workflow.materialise import fresh_rows
 from sqlseg.workflow.work import Work
 
 _TABLE_CHECKS = (
@@ -136,12 +136,12 @@ def _feature_results(
     """Return what the tags of views find.
 
     Of the views `of_touched` only rows of touched users are others than at the last refresh, so a check of single rows
-    that `passed` then looks at these alone. There is one row a user, as whoever computed them has counted.
+    that `passed` then looks at their fresh rows alone. There is one row a user, as whoever computed them has counted.
     """
     results = []
     for view in views:
         table = f"sqlseg.{view.table}"
-        theirs = f"(select * from {table} where user_id in (select user_id from {TOUCHED}))"
+        theirs = fresh_rows(view.table)
         stands = {
             query.name
             for query in check_queries(view, table)

@@ -117,16 +117,16 @@ def compute(work: Work) -> Before:
         with set_aside(work.engine, ["population", *(view.table for view in computed)]):
             before = look_back(work)
     compute_changed_inputs(work)
-    work.users = work.kept.renew(work.engine, _changed_by_user(work))
+    fresh = {REVENUE, *(view.table for view in work.plan.features() if not work.concerns_everyone(view))}
+    work.users = work.kept.renew(work.engine, fresh | _learned_by_user(work), fresh)
     return before
 
 
-def _changed_by_user(work: Work) -> set[str]:
-    """Return the computed tables of which only rows of touched users can be other than after the last refresh."""
+def _learned_by_user(work: Work) -> set[str]:
+    """Return the tables of what is learned of users that only rows of touched ones can have changed in since."""
     assert work.last is not None
     same_day = work.plan.as_of == work.last.as_of
-    tables = {REVENUE, *(view.table for view in work.plan.features() if not work.concerns_everyone(view))}
-    tables |= {view.table for view in work.learned_views if same_day or not view.name.startswith("forecast_")}
+    tables = {view.table for view in work.learned_views if same_day or not view.name.startswith("forecast_")}
     for encoder in work.project.encoders:
         if not work.concerns_everyone(work.project.registry.view("sequences", encoder.manifest.sequence)):
             tables.add(encoder.table)

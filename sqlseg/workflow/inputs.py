@@ -105,15 +105,21 @@ def _read_texts(engine: Engine, view: View, users: str = POPULATION) -> dict[str
     return {f"{view.name}__{column}": np.asarray(table[column].to_pylist(), dtype=object) for column in columns}
 
 
-def read_features(engine: Engine, table: str, columns: Sequence[str], users: str = POPULATION) -> FloatArray:
-    """Return columns of a computed feature view, users x columns, each column in one piece; NaN for NULL."""
+def read_features(
+    engine: Engine, table: str, columns: Sequence[str], users: str = POPULATION, rows: str | None = None
+) -> FloatArray:
+    """Return columns of a computed feature view, users x columns, each column in one piece; NaN for NULL.
+
+    `rows` names the relation that has just the rows of these users, where there is one.
+    """
     if not columns:
         return np.empty((int(engine.value(f"select count(*) from {users}")), 0))
     projection = ", ".join(f"{quoted(column)}::double as {quoted(column)}" for column in columns)
-    rows = engine.table(f"select {projection} from sqlseg.{quoted(table)}{_among(users)} order by user_id")
-    values = np.empty((len(rows), len(columns)), order="F")
+    source = rows or f"sqlseg.{quoted(table)}{_among(users)}"
+    found = engine.table(f"select {projection} from {source} order by user_id")
+    values = np.empty((len(found), len(columns)), order="F")
     for place, column in enumerate(columns):
-        values[:, place] = rows[column].to_numpy()
+        values[:, place] = found[column].to_numpy()
     return values
 
 

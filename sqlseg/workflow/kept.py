@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from sqlseg.encoders.manifest import Encoder
 from sqlseg.engine.duckdb import Engine
+from sqlseg.features.view import View
 from sqlseg.segments.assignment import NOBODY, Assignment
 from sqlseg.segments.blocks import FloatArray, IntArray
 from sqlseg.workflow.inputs import READ_ANEW, read_embeddings, read_features, read_users
+from sqlseg.workflow.materialise import fresh_rows
 from sqlseg.workflow.segmenting import Placed
 from sqlseg.workflow.standing import Standing, read_standing
 from sqlseg.workflow.touched import RECOMPUTED, TOUCHED
@@ -116,11 +118,17 @@ class Kept:
         self._matrices: dict[str, _Matrix] = {}
         self._places: dict[str, _Places] = {}
         self._touched: IntArray = np.empty(0, dtype=np.int64)
+        self._fresh: frozenset[str] = frozenset()
 
     @property
     def tables(self) -> frozenset[str]:
         """The computed tables of which columns or embeddings are held."""
         return frozenset(self._matrices)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the warehouse is as an earlier refresh left it, so far as its file tells."""
+        return self._run_id is not None
 
     # -- from one refresh to the next ---------------------------------------------------------------------------
 
@@ -159,12 +167,13 @@ class Kept:
 
     # -- within a refresh ---------------------------------------------------------------------------------------
 
-    def renew(self, engine: Engine, by_user: Collection[str] = ()) -> NDArray[Any]:
+    def renew(self, engine: Engine, by_user: Collection[str] = (), fresh: Collection[str] = ()) -> NDArray[Any]:
         """Follow the population that has just been computed, and return its users.
 
         Of what is held, that stays of which only rows of touched users can have changed: the tables of `by_user`, and
-        where the last refresh put the users.
+        where the last refresh put the users. Of those that are `fresh` the rows of touched users are in `fresh_rows`.
         """
+        self._fresh = frozenset(fresh)
         before = self._users
         if before is None:
             self.drop()
@@ -194,9 +203,16 @@ class Kept:
             columns, values = READ_ANEW.features(engine, table)
             held = self._hold(table, _Matrix(columns, values))
         elif held.stale:
-            held.values[self._touched] = read_features(engine, table, held.columns, RECOMPUTED)
+            rows = fresh_rows(table) if table in self._fresh else None
+            held.values[self._touched] = read_features(engine, table, held.columns, RECOMPUTED, rows)
             held = self._hold(table, replace(held, stale=False))
         return held.columns, _read_only(held.values)
+
+    def read_ahead(self, engine: Engine, view: View) -> None:
+        """Read the columns of a computed feature view before they are asked for, where there is room to hold them."""
+        users = 0 if self._users is None else len(self._users)
+        if self._has_room(view.table, 8 * len(view.columns) * users, users):
+            self.features(engine, view.table)
 
     def embeddings(self, engine: Engine, encoder: Encoder) -> FloatArray:
         """Return users x dimensions, NaN for those without an embedding. Raises UnusableInput."""
@@ -228,10 +244,13 @@ class Kept:
         self._places[segmentation] = _Places(version, placed.segment_ids, places)
 
     def _hold(self, name: str, matrix: _Matrix) -> _Matrix:
-        others = sum(one.values.nbytes for held, one in self._matrices.items() if held != name)
-        if others + matrix.values.nbytes <= BYTES_A_USER * len(matrix.values):
+        if self._has_room(name, matrix.values.nbytes, len(matrix.values)):
             self._matrices[name] = matrix
         return matrix
+
+    def _has_room(self, name: str, size: int, users: int) -> bool:
+        others = sum(one.values.nbytes for held, one in self._matrices.items() if held != name)
+        return others + size <= BYTES_A_USER * users
 
 
 def _are_among(some: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:

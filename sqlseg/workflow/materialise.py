@@ -120,12 +120,19 @@ def compute_features(engine: Engine, view: View, moment: Moment, users: int) -> 
             engine.execute(f"create or replace table {table} as {select} order by user_id")
             _check_features(engine, view, table, users)
             return
-        engine.execute(f"create or replace temp table fresh_rows as {select}")
+        engine.execute(f"create or replace temp table {fresh_rows(view.table)} as {select}")
     except QueryFailed as error:
         raise ViewFailed(view, error) from error
-    _check_features(engine, view, "fresh_rows", users)
-    replace_touched(engine, table, "fresh_rows")
-    engine.execute("drop table fresh_rows")
+    _check_features(engine, view, fresh_rows(view.table), users)
+    replace_touched(engine, table, fresh_rows(view.table))
+
+
+def fresh_rows(table: str) -> str:
+    """Return the temporary table in which the rows stay that a refresh has computed of the touched users alone.
+
+    To read them there spares a look through the rows of all users. `table` is that of theirs in the schema sqlseg.
+    """
+    return quoted(f"fresh_{table}")
 
 
 def replace_touched(engine: Engine, table: str, fresh: str) -> None:
@@ -135,24 +142,19 @@ def replace_touched(engine: Engine, table: str, fresh: str) -> None:
 
 
 def _check_features(engine: Engine, view: View, table: str, users: int) -> None:
-    if engine.value(f"select count(*) from {table}") != users:
+    kinds = engine.describe(table)
+    doubtful = [name for name, kind in kinds.items() if kind in ("DOUBLE", "FLOAT")]
+    counted = ["count(*)", *(f"count(*) filter (where not isfinite({quoted(name)}))" for name in doubtful)]
+    found, *counts = engine.rows(f"select {', '.join(counted)} from {table}")[0]
+    if found != users:
         repeated = engine.rows(
             f"select user_id, count(*) from {table} group by user_id having count(*) > 1 order by 2 desc, 1"
         )
         user_id, rows = repeated[0]
         raise TwoRowsForAUser(view, user_id, rows, len(repeated))
-    kinds = engine.describe(f"sqlseg.{quoted(view.table)}")
-    doubtful = [name for name, kind in kinds.items() if kind in ("DOUBLE", "FLOAT")]
-    if doubtful:
-        counts = engine.row(
-            "select "
-            + ", ".join(f"count(*) filter (where not isfinite({quoted(c)}))" for c in doubtful)
-            + f" from {table}"
-        )
-        assert counts is not None
-        for column, count in zip(doubtful, counts, strict=True):
-            if count:
-                raise InfiniteFeature(view, column, count)
+    for column, count in zip(doubtful, counts, strict=True):
+        if count:
+            raise InfiniteFeature(view, column, count)
 
 
 def create_public_view(engine: Engine, view: View, as_of: datetime, local_as_of: datetime, *, in_use: bool) -> None:

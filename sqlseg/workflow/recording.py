@@ -1,7 +1,7 @@
 """Writes what a segmentation came to into the segment tables."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -142,12 +142,12 @@ def record_profile(engine: Engine, name: str, placed: Placed, profile: Sequence[
 
 
 def name_segments(
-    engine: Engine, name: str, placed: Placed, readable: Readable, standing: Standing, *, fitted: bool
+    engine: Engine, name: str, placed: Placed, readable: Readable, standing: Callable[[], Standing], *, fitted: bool
 ) -> dict[str, SegmentName]:
     """Return the name of each segment in use: the one a person gave it, else its rule's, else the one it has.
 
-    Segments of a new model are named by what sets them apart; one whose id went on keeps its name as long as the
-    model stays, and through a new one where the name is still true of it.
+    Segments of a new model are named by what sets them apart, for which `standing` is asked; one whose id went on keeps
+    its name as long as the model stays, and through a new one where the name is still true of it.
     """
     given = dict(engine.rows("select segment_id, segment_name from sqlseg.segment_name"))
     current = dict(
@@ -168,10 +168,12 @@ def name_segments(
             text = current.get(segment)
             if segment in keep or text is None or text.casefold() in taken:
                 continue
-            if name_still_fits(text, standing, readable.phrases, number, float(shares[number])):
+            if name_still_fits(text, standing(), readable.phrases, number, float(shares[number])):
                 keep[segment] = text
+    if all(segment in keep for segment in placed.segment_ids):
+        return {segment: SegmentName(keep[segment], ()) for segment in placed.segment_ids}
     positions = {number: keep[segment] for number, segment in enumerate(placed.segment_ids) if segment in keep}
-    names = segment_names(standing, readable.phrases, shares, positions)
+    names = segment_names(standing(), readable.phrases, shares, positions)
     return dict(zip(placed.segment_ids, names, strict=True))
 
 
@@ -200,8 +202,6 @@ def record_membership(
     name: str,
     placed: Placed,
     names: Mapping[str, SegmentName],
-    figures: SegmentFigures,
-    readable: Readable,
     version: int,
     rule: str | None,
     spent: FloatArray,
@@ -212,34 +212,16 @@ def record_membership(
 
     `spent` is the revenue of each user.
     """
-    sizes = placed.sizes()
-    revenue = np.bincount(placed.labels, weights=spent, minlength=len(sizes))
-    total = float(revenue.sum())
     rows = pa.table(
         {
             "segment_id": pa.array(placed.segment_ids, pa.string()),
             "segment_name": pa.array([names[segment].text for segment in placed.segment_ids], pa.string()),
-            "description": pa.array(
-                [
-                    segment_description(
-                        number,
-                        names[segment],
-                        figures.profile,
-                        figures.standing,
-                        share=float(sizes[number]) / max(len(placed.labels), 1),
-                        revenue_share=float(revenue[number]) / total if total > 0 else None,
-                        titles=readable.titles,
-                    )
-                    for number, segment in enumerate(placed.segment_ids)
-                ],
-                pa.string(),
-            ),
             "rule_sql": pa.array(
                 [_rule_of(rule, name, placed.names[segment]) if rule else None for segment in placed.segment_ids],
                 pa.string(),
             ),
-            "user_count": pa.array(sizes, pa.int64()),
-            "revenue": pa.array(revenue, pa.float64()),
+            "user_count": pa.array(placed.sizes(), pa.int64()),
+            "revenue": pa.array(_revenue(placed, spent), pa.float64()),
         }
     )
     with engine.registered("segment_rows", rows):
@@ -256,6 +238,38 @@ def record_membership(
     engine.execute(sql_text("steps/segments/retire_segments.sql"), {"segmentation": name, "now": run.started_at})
     engine.execute(sql_text("steps/segments/add_segments.sql"), {"segmentation": name, "now": run.started_at})
     engine.execute(sql_text("steps/segments/update_segments.sql"))
+
+
+def _revenue(placed: Placed, spent: FloatArray) -> FloatArray:
+    return np.bincount(placed.labels, weights=spent, minlength=len(placed.segment_ids)).astype(np.float64)
+
+
+def describe_segments(
+    engine: Engine,
+    placed: Placed,
+    names: Mapping[str, SegmentName],
+    figures: SegmentFigures,
+    readable: Readable,
+    spent: FloatArray,
+) -> None:
+    """Write the sentence about each segment; `spent` is the revenue of each user."""
+    sizes, revenue = placed.sizes(), _revenue(placed, spent)
+    total = float(revenue.sum())
+    texts = [
+        segment_description(
+            number,
+            names[segment],
+            figures.profile,
+            figures.standing,
+            share=float(sizes[number]) / max(len(placed.labels), 1),
+            revenue_share=float(revenue[number]) / total if total > 0 else None,
+            titles=readable.titles,
+        )
+        for number, segment in enumerate(placed.segment_ids)
+    ]
+    rows = {"segment_id": pa.array(placed.segment_ids, pa.string()), "description": pa.array(texts, pa.string())}
+    with engine.registered("segment_descriptions", pa.table(rows)):
+        engine.execute(sql_text("steps/segments/describe_segments.sql"))
 
 
 def _rule_of(rule: str, segmentation: str, segment_name: str) -> str | None:

@@ -256,7 +256,10 @@ def _carry_out(
     known = "select max(as_of), max(data_through) from segments.run where status = 'done'"
     last_as_of, last_through = (last.as_of, last.data_through) if last else engine.rows(known)[0]
     as_of = resolve_as_of(asked, staged.newest, settings.timezone, last_as_of, known_through)
-    data_through = engine.value("select max(event_time) from sqlseg.events where event_time < $as_of", {"as_of": as_of})
+    data_through: datetime | None = staged.newest
+    if staged.newest >= as_of:
+        newest = "select max(event_time) from sqlseg.events where event_time < $as_of"
+        data_through = engine.value(newest, {"as_of": as_of})
     if data_through is None:
         raise NoEventsBefore(as_of, staged.newest)
     if last_through is not None:  # stays begin and end at these moments, also where the newest events were taken back

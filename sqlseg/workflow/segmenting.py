@@ -210,11 +210,27 @@ def assign_segments(
     age: timedelta,
     pinned: PinnedUsers | None = None,
     standing: Standing | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Placed:
     """Place users with the model in use, and measure how far they have moved since it was fitted, `age` ago.
 
-    With `standing` only those users are scored whose inputs may have changed.
+    With `standing` only those users are scored whose inputs may have changed. `meanwhile` is work for the database.
     """
+    with beside(meanwhile):
+        return _assigned(model, users, blocks, seed, limits=limits, age=age, pinned=pinned, standing=standing)
+
+
+def _assigned(
+    model: ClusterModel,
+    users: NDArray[Any],
+    blocks: Sequence[Block],
+    seed: int,
+    *,
+    limits: DriftLimits,
+    age: timedelta,
+    pinned: PinnedUsers | None,
+    standing: Standing | None,
+) -> Placed:
     pins, notes = pins_of(pinned, users)
     held = positions(model, pins)
     told_of, changed, reasons = held, None, None

@@ -1,8 +1,11 @@
-"""Does two things at once: arithmetic here, and on a thread of its own what waits for the database."""
+"""Does two things at once: arithmetic on one thread, and on another what waits for the database."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -24,3 +27,15 @@ def beside(work: Callable[[], None] | None) -> Iterator[None]:
         done = thread.submit(work)
         yield
         done.result()
+
+
+@contextmanager
+def under_way(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
+    """Begin `work`, which must leave the database alone, on a thread of its own; give what waits for its result.
+
+    >>> with under_way(lambda: 6 * 7) as answer:
+    ...     answer()
+    42
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="under_way") as thread:
+        yield thread.submit(work).result

@@ -1,8 +1,9 @@
 """The steps of a refresh, in order; each reads what the ones before left in the warehouse."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.events.reading import record_reading
+from sqlseg.events.years import years_of_events
 from sqlseg.features.holidays import holiday_table
-from sqlseg.insight.profile import SegmentFigures, segment_figures
+from sqlseg.insight.naming import SegmentName
+from sqlseg.insight.profile import SegmentFigures, Standing, segment_figures
 from sqlseg.names import Relation
 from sqlseg.segments.content import VOCABULARY
 from sqlseg.segments.model import ClusterModel
@@ -45,6 +48,7 @@ from sqlseg.workflow.segmenting import (
     model_in_use,
     previous_segments,
 )
+from sqlseg.workflow.side_by_side import under_way
 from sqlseg.workflow.state import ModelInUse, next_model_version, remember_model
 from sqlseg.workflow.supervising import apply_learned, learn_segments
 from sqlseg.workflow.touched import TOUCHED
@@ -55,8 +59,8 @@ from sqlseg.workflow.work import Before, Work
 def accept_events(work: Work) -> None:
     """Put the events that were read on record, with the holidays of their years."""
     record_reading(work.engine, work.run.run_id)
-    years = [row[0] for row in work.engine.rows("select distinct year(local_time) from sqlseg.events order by 1")]
-    holidays = holiday_table(work.project.settings.project.country, years)
+    country = work.project.settings.project.country
+    holidays = holiday_table(country, [] if country is None else years_of_events(work.engine))
     with work.engine.registered("public_holidays", holidays):
         work.holidays_changed = _differ(work.engine, "sqlseg.holidays", "public_holidays")
         if work.holidays_changed:
@@ -109,14 +113,31 @@ def place_users(work: Work, plan: SegmentationPlan) -> Placed:
         return apply_learned(
             work.engine, work.project, plan.name, model, work.users, blocks, age=age, standing=standing
         )
-    limits, seed = segmentation.drift, work.run.seed
-    return assign_segments(model, work.users, blocks, seed, limits=limits, age=age, pinned=pinned, standing=standing)
+    return assign_segments(
+        model,
+        work.users,
+        blocks,
+        work.run.seed,
+        limits=segmentation.drift,
+        age=age,
+        pinned=pinned,
+        standing=standing,
+        meanwhile=lambda: _prepare_beside(work, plan.name),
+    )
 
 
 def prepare_tables(work: Work) -> None:
-    """Do what the tables and checks need and segments do not, while these are fitted."""
+    """Do what the tables and checks need and segments do not, while these are fitted or measured."""
     check_features(work)
     _keep_activity(work)
+
+
+def _prepare_beside(work: Work, name: str) -> None:
+    """Do that, and read what people read beside a segmentation, while its users are measured."""
+    if work.checked is None:
+        prepare_tables(work)
+    for view in work.views_beside(name):
+        work.kept.read_ahead(work.engine, view)
 
 
 def _keep_activity(work: Work) -> None:
@@ -201,24 +222,40 @@ def record_everything(work: Work, before: Before) -> None:
     if not work.activity_kept:
         _keep_activity(work)
     begin_restating(engine)
-    plans, done = work.plan.segmentations, 0
-    for views, together in groupby(plans, lambda plan: work.views_beside(plan.name)):
-        readable, some = read_readable(engine, views, work.kept), list(together)
-        placed = [work.placed[plan.name] for plan in some]
-        figures = segment_figures(readable.values, [(one.labels, len(one.segment_ids)) for one in placed])
-        for plan, found in zip(some, figures, strict=True):
-            work.narrator.progress(done, len(plans))
-            record_one(work, plan, readable, found, causes_of_moves(work, plan, before))
-            done += 1
+    for views, together in groupby(work.plan.segmentations, lambda plan: work.views_beside(plan.name)):
+        _record_together(work, list(together), read_readable(engine, views, work.kept), before)
     if not work.views_stand:
         for name in work.project.settings.segmentations:
             recording.create_users_view(engine, name, work.views_beside(name))
 
 
+def _record_together(work: Work, plans: Sequence[SegmentationPlan], readable: Readable, before: Before) -> None:
+    """Write what segmentations came to beside which the same features are read.
+
+    Their figures are computed while the database is at work, which seldom has to wait for them: names stay.
+    """
+    engine, placed = work.engine, [work.placed[plan.name] for plan in plans]
+    divided = [(one.labels, len(one.segment_ids)) for one in placed]
+    with under_way(lambda: segment_figures(readable.values, divided)) as figures:
+        named = []
+        for number, plan in enumerate(plans):
+            work.narrator.progress(work.plan.segmentations.index(plan), len(work.plan.segmentations))
+            standing = partial(_standing_of, figures, number)
+            named.append(record_one(work, plan, readable, standing, causes_of_moves(work, plan, before)))
+        spent = work.kept.features(engine, REVENUE)[1][:, 0]
+        for plan, one, names, found in zip(plans, placed, named, figures(), strict=True):
+            recording.record_profile(engine, plan.name, one, found.profile)
+            recording.describe_segments(engine, one, names, found, readable, spent)
+
+
+def _standing_of(figures: Callable[[], tuple[SegmentFigures, ...]], number: int) -> Standing:
+    return figures()[number].standing
+
+
 def record_one(
-    work: Work, plan: SegmentationPlan, readable: Readable, figures: SegmentFigures, causes: NDArray[Any]
-) -> None:
-    """Write what one segmentation came to."""
+    work: Work, plan: SegmentationPlan, readable: Readable, standing: Callable[[], Standing], causes: NDArray[Any]
+) -> dict[str, SegmentName]:
+    """Write what one segmentation came to, but for its figures; return the names of its segments."""
     engine, run, placed = work.engine, work.run, work.placed[plan.name]
     segmentation = work.project.settings.segmentations[plan.name]
     model = work.models.get(plan.name)
@@ -234,13 +271,10 @@ def record_one(
     if fitted:
         recording.record_model(engine, run, plan, segmentation, placed, version)
         remember_model(engine, plan.name, ModelInUse(version, plan.definition))
-    recording.record_profile(engine, plan.name, placed, figures.profile)
-    names = recording.name_segments(engine, plan.name, placed, readable, figures.standing, fitted=fitted)
+    names = recording.name_segments(engine, plan.name, placed, readable, standing, fitted=fitted)
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
     spent = work.kept.features(engine, REVENUE)[1][:, 0]
-    recording.record_membership(
-        engine, run, plan.name, placed, names, figures, readable, version, rule, spent, everyone=everyone
-    )
+    recording.record_membership(engine, run, plan.name, placed, names, version, rule, spent, everyone=everyone)
     record_reasons(engine, plan.name, placed, work.users, everyone=everyone)
     if not everyone:
         keep_restated(engine)
@@ -256,6 +290,7 @@ def record_one(
         {"name": plan.name, "version": version},
     )
     recording.record_segmentation(engine, run, plan.name, segmentation, placed, version, fitted_at)
+    return names
 
 
 def changed_by_user(work: Work) -> dict[Relation, str]:

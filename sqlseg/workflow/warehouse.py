@@ -40,7 +40,7 @@ def open_warehouse(
         raise PathNotWritable(str(path), str(error)) from error
     engine = patiently(patience, lambda: _open_alone(project, command, lock, kept))
     try:
-        if prepared:
+        if prepared and not (kept and kept.goes_on):
             with engine.transaction():
                 prepare_warehouse(engine)
         if sources:

@@ -1,5 +1,6 @@
 """Refreshes a project again and again, and keeps account of how that goes."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -124,7 +125,8 @@ def watch(
             started = clock.seconds()
             outcome, error = None, None
             try:
-                outcome = refresh(directory, options, clock, once, kept=kept, checkpoint=False)
+                with _garbage_left():
+                    outcome = refresh(directory, options, clock, once, kept=kept, checkpoint=False)
                 failures = 0
             except Interrupted as stopped:
                 narrator.note(stopped.message)
@@ -152,8 +154,21 @@ def watch(
             take_over_log(open_project(directory), COMMAND)
 
 
+@contextmanager
+def _garbage_left() -> Iterator[None]:
+    """Let Python look for unreachable objects after the block, not in it: among all that are alive it takes a while."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _make_ready(directory: Path, outcome: Outcome, narrator: Narrator, kept: Kept) -> None:
     """Do between two rounds what nobody need wait for; what of it cannot be done costs time later, and no more."""
+    gc.collect()
     try:
         project = open_project(directory)
         take_over_log(project, COMMAND, kept)

@@ -239,9 +239,9 @@ def read_in(shop, kept, number: int) -> set[str]:
     """Refresh with some more users; return the relations whose rows were read."""
     read, features, embeddings = set(), kept_module.read_features, kept_module.read_embeddings
 
-    def of_features(engine, table, columns, users="everybody"):
+    def of_features(engine, table, columns, users="everybody", rows=None):
         read.add(users)
-        return features(engine, table, columns, *([] if users == "everybody" else [users]))
+        return features(engine, table, columns, *([] if users == "everybody" else [users, rows]))
 
     def of_embeddings(engine, encoder, users="everybody"):
         read.add(users)

@@ -2,7 +2,9 @@
 -- Every user of the population is in one segment of each segmentation: as many members, with the same sum of hashes.
 -- The open stays are the members: the same users in the same segments.
 with everybody as (
-    select count(*) as users, count(distinct user_id) as different, sum(hash(user_id)) as hashes from sqlseg.population
+    -- Hashes that differ are of users who differ; to count them takes half as long.
+    select count(*) as users, count(distinct hashed) as different, sum(hashed) as hashes
+    from (select hash(user_id) as hashed from sqlseg.population)
 ),
 placed as (
     select segmentation, sum(users) as users, sum(hashes) as hashes

@@ -1,7 +1,6 @@
--- Name, description, size and revenue of every segment in use. Reads segment_names.
+-- Name, rule, size and revenue of every segment in use. Reads segment_names.
 update segments.segment as s
 set segment_name = n.segment_name,
-    description = n.description,
     rule_sql = n.rule_sql,
     user_count = n.user_count,
     share = n.user_count / (select sum(user_count) from segment_names)::double,

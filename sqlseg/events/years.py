@@ -1,0 +1,27 @@
+"""Finds the years in which events happened, on the clock of the shop."""
+
+from datetime import datetime
+
+from sqlseg.engine.duckdb import Engine
+
+_MANY = 50
+"""From so many years on, to look at every event is quicker than to ask for them one by one."""
+
+
+def years_of_events(engine: Engine) -> list[int]:
+    """Return the years of all events in use, ascending.
+
+    The first and the last one are quick to find; of each between them it is enough to come upon one event.
+    """
+    bounds = engine.row("select year(min(local_time)), year(max(local_time)) from sqlseg.events")
+    if bounds is None or bounds[0] is None:
+        return []
+    first, last = bounds
+    if last - first >= _MANY:
+        return [row[0] for row in engine.rows("select distinct year(local_time) from sqlseg.events order by 1")]
+    return [year for year in range(first, last + 1) if year in bounds or _has_events(engine, year)]
+
+
+def _has_events(engine: Engine, year: int) -> bool:
+    within = "select 1 from sqlseg.events where local_time >= $first and local_time < $next limit 1"
+    return engine.row(within, {"first": datetime(year, 1, 1), "next": datetime(year + 1, 1, 1)}) is not None
