@@ -99,7 +99,7 @@ def agreement(project: Path, usual: Path) -> dict[str, object]:
                 if wrong:
                     differ.append(f"{view.rpartition('_v')[0]}__{column}: {wrong} users")
         pairs = both.execute(
-            "select a.embedding::float[] as ours, b.embedding::float[] as usual from warehouse.embeddings.behavior_v1 "
+            "select a.embedding::float[] as ours, b.embedding::float[] as usual from warehouse.embeddings.behavior_v3 "
             "as a full join usual.embeddings as b using (user_id)"
         ).fetchnumpy()
     apart = float("inf")

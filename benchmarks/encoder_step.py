@@ -1,6 +1,6 @@
 """Times the whole step of an encoder, from events to the table of embeddings, against the bare model on all cores.
 
-Usage: python benchmarks/encoder_step.py [--encoder behavior@1] [--events N] [--users N] [--threads N] [--rounds N]
+Usage: python benchmarks/encoder_step.py [--encoder behavior@3] [--events N] [--users N] [--threads N] [--rounds N]
 
 The step is what a cold refresh does: SQL over the events of a shop makes sequences, these become tensors, the encoder
 runs, the table is written. Beside it: the same SQL alone, with its hashes and lists, as Arrow; what the encoder does
@@ -101,7 +101,7 @@ def one_round(folder: Path, encoder_ref: str, threads: int) -> tuple[dict[str, f
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", default="behavior@1")
+    parser.add_argument("--encoder", default="behavior@3")
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

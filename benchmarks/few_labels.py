@@ -35,7 +35,7 @@ SETTINGS = """
 [segmentations.how]
 kind = "cluster"
 k = 5
-inputs = ["rfm@1", "cadence@1", "basket@1", "price@1", "trend@1", "encoder:behavior@1"]
+inputs = ["rfm@1", "cadence@1", "basket@1", "price@1", "trend@1", "encoder:behavior@3"]
 
 [segmentations.what]
 kind = "cluster"

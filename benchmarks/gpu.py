@@ -1,6 +1,6 @@
 """Measures an encoder on the CPU and, where CUDA starts, on the GPU, at several batch sizes.
 
-Usage: python benchmarks/gpu.py [--encoder behavior@1] [--users N] [--rounds N] [--output results/gpu.json]
+Usage: python benchmarks/gpu.py [--encoder behavior@3] [--users N] [--rounds N] [--output results/gpu.json]
 
 Needs nothing but sqlseg and what it depends on; on the GPU also the CUDA libraries (pip install 'sqlseg[cuda]').
 Users a second by the clock. Prints a Markdown table, writes it beside the JSON file, and says how far the embeddings
@@ -78,7 +78,7 @@ def markdown(rows: list[Measured]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", default="behavior@1")
+    parser.add_argument("--encoder", default="behavior@3")
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULT)

@@ -36,7 +36,7 @@ from sqlseg.resources import resource_root
 from sqlseg.segments.model import FIT_USERS
 from sqlseg.synth import write_synthetic_events
 
-ENCODER = "behavior@1"
+ENCODER = "behavior@3"
 SIZES = ("1M/50k", "10M/500k", "100M/2M")
 STEPS = ("events", "features", "embeddings", "segments", "tables")
 LIMITS = ("scan and sort", "raw encoder", "matrix products")

@@ -36,7 +36,7 @@ paths = ["{events}"]
 
 [segmentations.behavior]
 kind = "cluster"
-inputs = ["rfm@1", "cadence@1", "basket@1", "price@1", "trend@1", "encoder:behavior@1"]
+inputs = ["rfm@1", "cadence@1", "basket@1", "price@1", "trend@1", "encoder:behavior@3"]
 """
 
 

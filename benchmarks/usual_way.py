@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 COUNTRY = "GB"
 INPUTS = ("rfm", "cadence", "basket", "price", "trend")
-MODEL = Path(__file__).parents[1] / "onnx_models" / "behavior_v1"
+MODEL = Path(__file__).parents[1] / "onnx_models" / "behavior_v3"
 BATCH_USERS = 2_048
 KS = range(4, 13)
 TYPE_ORDER = ["search", "view", "favorite", "cart", "coupon", "purchase", "review", "return"]
@@ -455,37 +455,26 @@ def tokens_of(events: pd.DataFrame) -> pd.DataFrame:
     of_user = tokens.groupby("user_id", observed=True)
     place, count = of_user.cumcount() + 1, of_user["time"].transform("size")
     previous = of_user[["time", "item", "category"]].shift()
-    minutes = (tokens["time"].dt.floor("s") - previous["time"].dt.floor("s")).dt.total_seconds() / 60
-    tenure = (tokens["time"].dt.floor("s") - of_user["time"].transform("min").dt.floor("s")).dt.total_seconds() / 86400
-    clock = 2 * np.pi * (tokens["time"].dt.hour + tokens["time"].dt.minute / 60) / 24
-    weekday = 2 * np.pi * ((tokens["time"].dt.dayofweek + 1) % 7) / 7
+    second = tokens["time"].dt.floor("s")
+    gap = (second - previous["time"].dt.floor("s")).dt.total_seconds()
+    tenure = (second - of_user["time"].transform("min").dt.floor("s")).dt.total_seconds()
+    clock = tokens["time"].dt
     value, discount = tokens["value"].round(6), tokens["discount"].round(6)
     worth = value.where(tokens["event_type"].isin(["purchase", "return"])).replace(0, np.nan) / typical_spend
-    kind = tokens["event_type"]
     columns = {
-        f"is_{name}": kind == name
-        for name in ("view", "search", "cart", "favorite", "purchase", "return", "review", "coupon")
-    }
-    columns |= {
-        "has_gap": previous["time"].notna(),
-        "log_gap": half_up(np.log1p(minutes) / 5, 4).fillna(0),
-        "log_tenure": half_up(np.log1p(tenure) / 5, 4),
-        "log_place": half_up(np.log(place) / 4, 4),
-        "hour_sin": half_up(np.sin(clock), 4),
-        "hour_cos": half_up(np.cos(clock), 4),
-        "weekday_sin": half_up(np.sin(weekday), 4),
-        "weekday_cos": half_up(np.cos(weekday), 4),
-        "price_known": tokens["price_quantile"].notna(),
-        "price_quantile": half_up(tokens["price_quantile"] / 10 - 0.5, 4).fillna(0),
-        "item_known": tokens["popularity"].notna(),
-        "popularity": half_up(tokens["popularity"] - 0.5, 4).fillna(0),
+        "kind": tokens["type_order"] + 1,
+        "minute": 1440 * ((clock.dayofweek + 1) % 7) + 60 * clock.hour + clock.minute,
+        "tenure": tenure,
+        "place": place,
+        "lines": tokens["lines"],
+        "quantity": tokens["quantity"].round(6),
+        "gap": gap.fillna(-1),
+        "relative_spend": worth.clip(upper=1000).fillna(-1),
+        "price_quantile": (tokens["price_quantile"] / 10).fillna(-1),
+        "popularity": tokens["popularity"].fillna(-1),
         "same_item": tokens["item"].notna() & (tokens["item"].cat.codes == previous["item"].cat.codes),
         "same_category": tokens["category"].notna() & (tokens["category"].cat.codes == previous["category"].cat.codes),
-        "log_lines": half_up(np.log(tokens["lines"]), 4),
-        "log_quantity": half_up(np.log1p(tokens["quantity"].round(6)) / 2, 4),
-        "spend_known": worth.notna(),
-        "log_spend": half_up(np.log(worth).clip(-5, 5) / 2, 4).fillna(0),
-        "discount_share": half_up(discount / (discount + value).replace(0, np.nan), 4).fillna(0),
+        "discount_share": (discount / (discount + value).replace(0, np.nan)).fillna(0),
     }
     result = pd.DataFrame({name: column.astype(np.float32) for name, column in columns.items()})
     result.insert(0, "user_id", tokens["user_id"])

@@ -154,7 +154,7 @@ def evaluate(
         segmentation = next((one for one in segmentations if isinstance(one, ClusterSegmentation)), None)
         if segmentation is None:
             raise TooShort("its settings have no segmentation of kind cluster, whose inputs could be judged")
-        encoder = shipped_encoders("behavior")[0]
+        encoder = next(one for one in shipped_encoders("behavior") if one.manifest.forecasts is not None)
         shuffled = [random_encoder(encoder, scratch, seed) for seed in range(effort.seeds)]
         own = [one for one in shop.project.encoders if one.ref != encoder.ref]
         random = {encoder.ref: shuffled} | {

@@ -14,7 +14,7 @@ _TIERS = (
     'tiers = ["Lowest fifth by spend", "Fourth fifth by spend", "Middle fifth by spend", "Second fifth by spend",',
     '         "Top fifth by spend"]   # the lowest first; `sqlseg check` holds users to it',
 )
-_ENCODER, _FORECAST = "encoder:behavior@1", "forecast:behavior@1"
+_ENCODER, _FORECAST = "encoder:behavior@3", "forecast:behavior@3"
 _OF_FORECASTS = (_FORECAST, "rfm@1", _ENCODER)
 _WEIGHTS = {_FORECAST: 3.0, "rfm@1": 0.5, _ENCODER: 0.5}
 

@@ -537,7 +537,7 @@ CASES = [
     ),
     Broken(
         "an encoder that nobody has to measure",
-        ("No encoder named 'mind@1'.", "Choose one of: behavior@1, behavior@2."),
+        ("No encoder named 'mind@1'.", "Choose one of: behavior@1, behavior@2, behavior@3."),
         arguments=("encoders", "bench", "mind@1"),
     ),
     Broken(

@@ -27,7 +27,7 @@ def test_the_shipped_encoder_is_found_with_and_without_prefix(encoder: Encoder) 
     assert load_encoder("behavior@1", roots) == encoder
     assert (encoder.ref, encoder.table) == ("behavior@1", "behavior_v1")
     assert encoder.model_path.stat().st_size <= 2_000_000
-    assert sorted(find_encoders([*roots, Path("nowhere")])) == ["behavior@1", "behavior@2"]
+    assert sorted(find_encoders([*roots, Path("nowhere")])) == ["behavior@1", "behavior@2", "behavior@3"]
 
 
 def test_an_unknown_encoder_names_the_known(encoder: Encoder) -> None:

@@ -362,7 +362,7 @@ def test_online_retail(engine: Engine, tmp_path: Path) -> None:
     assert not engine.value(f"select bool_or(quantity < 0) from ({proposal.sql})")
     assert "'POST', 'DOT', 'M', 'D'" in proposal.sql
     assert {one.target for one in proposal.guesses if not one.certain} == {"event_time"}
-    assert default_inputs(proposal) == ("rfm@1", "cadence@1", "basket@1", "trend@2", "encoder:behavior@1")
+    assert default_inputs(proposal) == ("rfm@1", "cadence@1", "basket@1", "trend@2", "encoder:behavior@3")
     assert proposal.items_sql is not None
     named = "any_value(name) filter (item_id = '22423')"
     items = f"select count(*), count(distinct item_id), {named} from ({proposal.items_sql})"
@@ -382,7 +382,7 @@ def test_taobao(engine: Engine, tmp_path: Path) -> None:
         f"select count(distinct user_id), count(distinct category_id) from '{source}'"
     )
     assert default_inputs(proposal) == (
-        "sessions@1", "cadence@1", "funnel@1", "rhythm@1", "affinity@1", "encoder:behavior@1",
+        "sessions@1", "cadence@1", "funnel@1", "rhythm@1", "affinity@1", "encoder:behavior@3",
     )  # fmt: skip
 
 
@@ -404,4 +404,4 @@ def test_eshop(engine: Engine, tmp_path: Path) -> None:
         "having count(distinct event_time::date) > 1 or count(distinct event_time) < count(*)"
     )
     assert {one.target for one in proposal.guesses if not one.certain} == {"user_id", "event_type", "item_id"}
-    assert default_inputs(proposal) == ("sessions@1", "affinity@1", "encoder:behavior@1")
+    assert default_inputs(proposal) == ("sessions@1", "affinity@1", "encoder:behavior@3")

@@ -36,7 +36,8 @@ def check_it_works(environment: Environment, elsewhere: Path) -> None:
     assert sqlseg("--version") == f"sqlseg {__version__}\n"
     bundled = packages / "sqlseg" / "_bundled" / "onnx_models"
     listed = {one["folder"] for one in json.loads(sqlseg("encoders", "list", "--json"))}
-    assert listed == {str(folder) for folder in bundled.iterdir()} >= {str(bundled / f"behavior_v{k}") for k in (1, 2)}
+    shipped = {str(bundled / f"behavior_v{k}") for k in (1, 2, 3)}
+    assert listed == {str(folder) for folder in bundled.iterdir()} >= shipped
     assert all(one["passed"] for one in json.loads(sqlseg("encoders", "verify", "--device", "cpu", "--json")))
     sqlseg("synth", "events.parquet", "--users", "60", "--events", "900")
     sqlseg("init", "shop", "--events", "events.parquet")

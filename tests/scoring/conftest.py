@@ -83,7 +83,7 @@ def on_features_alone(settings: str) -> str:
     if habits and re.search(r'^inputs = \["forecast', settings, re.MULTILINE):
         settings = re.sub(r'^inputs = \["forecast.*$', habits[1], settings, flags=re.MULTILINE)
         settings = re.sub(r"^weights = .*\n", "", settings, flags=re.MULTILINE)
-    settings, count = re.subn(r'^(inputs = .*), "encoder:behavior@1"', r"\1", settings, flags=re.MULTILINE)
+    settings, count = re.subn(r'^(inputs = .*), "encoder:behavior@3"', r"\1", settings, flags=re.MULTILINE)
     assert count == 1
     return settings
 

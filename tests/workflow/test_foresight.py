@@ -17,8 +17,8 @@ from sqlseg.workflow.creating import create_project
 from sqlseg.workflow.foresight import foresight
 
 END = datetime(2024, 7, 1)
-HABITS = ["rfm@1", "cadence@1", "basket@1", "trend@2", "encoder:behavior@1"]
-WITH_FORECASTS = ["forecast:behavior@1", "rfm@1", "encoder:behavior@1"]
+HABITS = ["rfm@1", "cadence@1", "basket@1", "trend@2", "encoder:behavior@3"]
+WITH_FORECASTS = ["forecast:behavior@3", "rfm@1", "encoder:behavior@3"]
 
 
 def source(path: Path, purchases: Iterable[tuple[str, datetime]], kind: str = "purchase") -> Path:

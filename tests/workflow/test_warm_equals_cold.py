@@ -40,7 +40,7 @@ publish = ["rfm@1"]
 
 [segmentations.groups]
 kind = "cluster"
-inputs = ["rfm@1", "rhythm@1", "perks@1", "encoder:behavior@1", "content:category@1"]
+inputs = ["rfm@1", "rhythm@1", "perks@1", "encoder:behavior@3", "content:category@1"]
 k = 3
 refit = "never"
 
