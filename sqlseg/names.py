@@ -78,6 +78,8 @@ WAREHOUSE_TABLES: Final = (
     Relation("sqlseg", "duplicate_event"),
     Relation("sqlseg", "attribute_memory"),
     Relation("sqlseg", "segment_day"),
+    Relation("sqlseg", "kept_part"),
+    Relation("sqlseg", "behind_part"),
     Relation("sqlseg", "published_file"),
     Relation("sqlseg", "published_content"),
 )

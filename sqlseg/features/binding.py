@@ -9,6 +9,7 @@ from typing import Literal
 from sqlglot import exp
 
 from sqlseg import sqltext
+from sqlseg.features.parts import Part
 from sqlseg.features.view import BASE_RELATIONS, View
 
 
@@ -80,6 +81,12 @@ def _undated(view: View, source: Source, views: tuple[tuple[str, str], ...], pre
     tables = {"events": cut} | {name: source.relation(name) for name in names}
     functions = {"as_of": sqltext.literal(_AS_OF), "local_as_of": sqltext.literal(_LOCAL_AS_OF)}
     return sqltext.to_sql(_lower_names(sqltext.bind(view.tree, tables, functions)), pretty)
+
+
+def part_sql(part: Part, as_of: datetime, events: str) -> str:
+    """Return a steady part of a view as one SELECT over the events before as_of (UTC) of a relation."""
+    cut = f"(SELECT * FROM {events} WHERE event_time < {sqltext.literal(as_of)})"
+    return sqltext.to_sql(sqltext.bind(part.tree, {"events": cut}), pretty=False)
 
 
 def every_user_sql(

@@ -15,10 +15,23 @@ from sqlseg.workflow.forecasting import compute_forecasts, renew_forecasts
 from sqlseg.workflow.inputs import read_blocks, read_users
 from sqlseg.workflow.materialise import Moment, compute_features, compute_statistics, keep_population
 from sqlseg.workflow.old_definition import placed_by_old_definition
+from sqlseg.workflow.parts import (
+    compute_from_parts,
+    leave_parts_behind,
+    read_events_of_behind,
+    remember_parts,
+)
 from sqlseg.workflow.ruling import rule_segments
 from sqlseg.workflow.segmenting import late_users
 from sqlseg.workflow.sentiment import compute_sentiment, renew_sentiment
-from sqlseg.workflow.touched import RECOMPUTED, TOUCHED_EVENTS, change_population, read_touched_events, set_aside
+from sqlseg.workflow.touched import (
+    RECOMPUTED,
+    TOUCHED_EVENTS,
+    change_population,
+    read_touched_events,
+    set_aside,
+    touch_whose_events_come_of_age,
+)
 from sqlseg.workflow.work import Before, LookBack, Work
 
 ENCODER_IN_VIEWS = 20
@@ -38,23 +51,40 @@ def compute_inputs(work: Work, moment: Moment, *, everyone: bool = True) -> None
     Without `everyone` the moment's events are those of a few users, and embeddings of the others stay.
     """
     users = keep_population(work.engine, moment)
-    _compute_contents(work, lambda view: moment, latest=moment == work.moment)
-    _embed_and_compute(work, lambda view: moment, lambda view: users, everyone=everyone)
+    latest = moment == work.moment
+    _compute_contents(work, lambda view: moment, latest=latest)
+    _embed_and_compute(work, lambda view: moment, lambda view: users, everyone=everyone, kept=_NONE if latest else None)
+    if latest:
+        remember_parts(work.engine, work.plan.features(), work.run.run_id)
     compute_forecasts(work, moment)
     compute_sentiment(work, moment)
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 def _embed_and_compute(
-    work: Work, moment_of: Callable[[View], Moment], users_of: Callable[[View], int], *, everyone: bool | None = None
+    work: Work,
+    moment_of: Callable[[View], Moment],
+    users_of: Callable[[View], int],
+    *,
+    everyone: bool | None = None,
+    kept: frozenset[str] | None = None,
 ) -> None:
-    """Embed users and compute feature views; `users_of` says how many users a view has rows of."""
+    """Embed users and compute feature views; `users_of` says how many users a view has rows of.
+
+    Views of everyone are computed by way of their parts, of which some are `kept`; not so where that is None.
+    """
     features, encoders = work.plan.features(), work.project.encoders
     total = len(features) + ENCODER_IN_VIEWS * len(encoders)
 
     def compute_views() -> None:
         for done, view in enumerate(features, start=ENCODER_IN_VIEWS * len(encoders)):
             work.narrator.progress(done, total)
-            compute_features(work.engine, view, moment_of(view), users_of(view))
+            if kept is None or not moment_of(view).of_everyone:
+                compute_features(work.engine, view, moment_of(view), users_of(view))
+            else:
+                compute_from_parts(work.engine, view, moment_of(view), users_of(view), kept)
 
     for number, encoder in enumerate(encoders):
 
@@ -76,9 +106,14 @@ def compute_changed_inputs(work: Work) -> None:
 
     Views are user-local, so of the users whom nothing touched only those rows change that as_of moves.
     """
-    engine = work.engine
+    engine, kept = work.engine, None
     assert work.last is not None
-    read_touched_events(engine, work.last.as_of, work.plan.as_of)
+    if work.plan.as_of == work.last.as_of:
+        leave_parts_behind(engine, work.last.run_id, work.run.run_id)
+        read_touched_events(engine)
+    else:
+        touch_whose_events_come_of_age(engine, work.last.as_of, work.plan.as_of)
+        kept = read_events_of_behind(engine, work.last.run_id)
     of_touched = replace(work.moment, events=TOUCHED_EVENTS, users=RECOMPUTED)
     touched = change_population(engine, work.plan.as_of)
     everyone = int(engine.value("select count(*) from sqlseg.population"))
@@ -87,7 +122,9 @@ def compute_changed_inputs(work: Work) -> None:
         return work.moment if work.concerns_everyone(view) else of_touched
 
     _compute_contents(work, moment_of, latest=True)
-    _embed_and_compute(work, moment_of, lambda view: everyone if moment_of(view).of_everyone else touched)
+    _embed_and_compute(work, moment_of, lambda view: everyone if moment_of(view).of_everyone else touched, kept=kept)
+    if kept is not None:
+        remember_parts(engine, work.plan.features(), work.run.run_id)
     compute_forecasts(work, work.moment if work.plan.as_of != work.last.as_of else of_touched)
     compute_sentiment(work, of_touched)
 

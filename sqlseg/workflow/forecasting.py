@@ -113,7 +113,7 @@ def past_moment(work: Work, forecast: Forecast, days_back: int, horizons: Iterab
     engine, timezone, as_of = work.engine, work.run.timezone, work.plan.as_of
     then = days_before(as_of, days_back, timezone)
     statistics: dict[str, str] = {}
-    everything = Moment(then, local(then, timezone), statistics=statistics)
+    everything = Moment(then, local(then, timezone), views=statistics)
     for view in work.project.views_read_by_forecast(forecast):
         if view.kind == "statistics":
             table = f"sqlseg.past_{_plain(view.relation)}"

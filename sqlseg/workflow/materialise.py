@@ -51,7 +51,7 @@ class Moment:
     """As of when to compute, from which events, and for whom.
 
     `as_of` is UTC, `local_as_of` the same on the shop's clock; both without zone. `events` is SQL for the relation
-    to read them from. `statistics` names other tables than the public ones for shop-wide views, by their relation.
+    to read them from. `views` names other tables than the usual ones for single views, by their relation.
     `users` is the relation of the users to compute: where it is not the population, the others keep their rows, and
     whoever of touched_users is not in it loses them.
     """
@@ -59,7 +59,7 @@ class Moment:
     as_of: datetime
     local_as_of: datetime
     events: str = "sqlseg.events"
-    statistics: Mapping[str, str] | None = None
+    views: Mapping[str, str] | None = None
     users: str = POPULATION
 
     @property
@@ -70,7 +70,7 @@ class Moment:
     @property
     def source(self) -> Source:
         """The relations that views are bound to while they are computed."""
-        return Source(events=self.events, features=MATERIALIZED.features, views=self.statistics, population=self.users)
+        return Source(events=self.events, features=MATERIALIZED.features, views=self.views, population=self.users)
 
 
 def keep_population(engine: Engine, moment: Moment) -> int:

@@ -56,10 +56,14 @@ def _items(engine: Engine) -> str:
     return f"{_columns(engine, 'items')} {rows}"
 
 
-def read_touched_events(engine: Engine, last_as_of: datetime, as_of: datetime) -> None:
-    """Leave the events of the touched users in a temporary table, for all that is computed of them."""
+def touch_whose_events_come_of_age(engine: Engine, last_as_of: datetime, as_of: datetime) -> None:
+    """Add the users to the touched ones whose known events lie before as_of now, and did not at the last refresh."""
     if as_of > last_as_of:
         engine.execute(sql_text("steps/touched/events_come_of_age.sql"), {"last_as_of": last_as_of, "as_of": as_of})
+
+
+def read_touched_events(engine: Engine) -> None:
+    """Leave the events of the touched users in a temporary table, for all that is computed of them."""
     engine.execute(sql_text("steps/touched/their_events.sql"))
 
 
