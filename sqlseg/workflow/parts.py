@@ -78,6 +78,7 @@ def remember_parts(engine: Engine, views: Iterable[View], run_id: str) -> None:
     for (name,) in engine.rows("select name from sqlseg.kept_part"):
         if name not in tables:
             engine.execute(f"drop table if exists sqlseg.{quoted(name)}")
+    engine.execute(f"drop table if exists temp.{EVENTS_OF_BEHIND}")
     engine.execute("delete from sqlseg.behind_part; delete from sqlseg.kept_part")
     engine.insert("sqlseg.kept_part", [(table, run_id) for table in tables])
 
