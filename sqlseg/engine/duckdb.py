@@ -249,10 +249,11 @@ class Engine:
             self._connection.unregister(name)
 
     @contextmanager
-    def transaction(self, *, checkpoint: bool = True) -> Iterator[None]:
+    def transaction(self, *, checkpoint: bool = True, logged: bool = True) -> Iterator[None]:
         """Keep all or nothing of what the block changes.
 
-        Without `checkpoint` the changes stay in the database's log until a `checkpoint`, or until it is closed.
+        Without `checkpoint` the changes stay in the database's log until a `checkpoint`, or until it is closed; not
+        `logged`, they are written into its file at once, and into no log before.
         """
         self.execute("begin transaction")
         try:
@@ -260,12 +261,12 @@ class Engine:
         except BaseException as error:
             self._roll_back(error)
             raise
-        if not checkpoint:
-            self.execute("set wal_autocheckpoint = '1TB'")
+        if not checkpoint or not logged:
+            self.execute(f"set wal_autocheckpoint = '{'0B' if checkpoint else '1TB'}'")
         try:
             self.execute("commit")
         finally:
-            if not checkpoint:
+            if not checkpoint or not logged:
                 self.execute("reset wal_autocheckpoint")
 
     def checkpoint(self) -> None:

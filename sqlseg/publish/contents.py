@@ -74,11 +74,20 @@ def _features(engine: Engine, said: Mapping[tuple[str, str], Comments]) -> list[
         target = Relation("features", name)
         text, columns = said["features", name]
         if f"feature_{name}" in computed:
-            versions.append(PublishedRelation(target, f"sqlseg.{quoted(f'feature_{name}')}", text, columns))
+            versions.append(PublishedRelation(target, features_source(name), text, columns))
         else:
             source = f"features.{quoted(_version_behind(sql))}"
             in_use.append(PublishedRelation(target, source, text, columns, kind="view"))
     return versions + in_use
+
+
+def features_source(name: str) -> str:
+    """Return the table of the warehouse with the rows of a version of a feature view.
+
+    >>> features_source("rfm_v1")
+    'sqlseg."feature_rfm_v1"'
+    """
+    return f"sqlseg.{quoted(f'feature_{name}')}"
 
 
 def _version_behind(sql: str) -> str:

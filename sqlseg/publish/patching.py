@@ -1,21 +1,24 @@
 """The published file from a copy of the last one: only rows that differ are written, and the whole is compared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlseg.engine.duckdb import Engine, quoted
-from sqlseg.engine.warehouse import Comments, comment_on, comments
+from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
-from sqlseg.names import RUN, Relation
-from sqlseg.publish.content_hash import TableContent, content_hash, table_content
+from sqlseg.names import PRIVACY, RUN, Relation
+from sqlseg.publish.catalogue import Catalogue, Entry, read_catalogue, view_texts
+from sqlseg.publish.content_hash import TableContent, content_hash, content_sql, table_contents
 from sqlseg.publish.snapshot import (
     ALIAS,
     ROW_GROUP_SIZE,
     Built,
     PublishedRelation,
     SnapshotDiffers,
+    compare,
     create,
+    portable_type,
     projection,
     stamp,
     verify,
@@ -43,12 +46,17 @@ class Patch:
 
     `by_user` are tables of which only some rows may differ, each with a relation of all users whose rows these are;
     whatever else differs is found by comparing. `whole_bytes` is the size of the file when it was last built whole,
-    `contents` what its tables held when it was published.
+    `contents` what its tables held when it was published, `run_id` the refresh that it must be of where that is given,
+    and `measures` what must have been done in it for privacy. `at_end` are tables of the warehouse in which the rows of
+    those users are the last so many, by the source that names them.
     """
 
     by_user: Mapping[Relation, str]
     whole_bytes: int
     contents: Mapping[Relation, TableContent]
+    run_id: str | None = None
+    measures: tuple[tuple[str, str], ...] = ()
+    at_end: Mapping[str, int] = field(default_factory=dict)
 
 
 class NoPatch(SqlsegError):
@@ -79,22 +87,28 @@ def patch_copy(
     except SqlsegError as error:
         raise NoPatch("it does not open") from error
     try:
-        with engine.transaction():
-            columns = _check_layout(engine, relations)
+        catalogue = read_catalogue(engine)
+        _check_origin(engine, catalogue, patch)
+        columns = _check_layout(engine, catalogue, relations)
+        # A log would be written and read again at once, and is of no use to a copy that nobody knows yet.
+        with engine.transaction(logged=False):
             known = patch.contents if found_whole and _is_of(engine, patch.contents) else None
-            written = _bring_up_to_date(engine, relations, columns, patch, known)
-            _renew_views(engine, relations)
+            touched = TouchedRows(engine, {name: n for name, n in patch.at_end.items() if name in catalogue.sources})
+            written = _bring_up_to_date(engine, relations, columns, patch, known, touched)
+            made = _renew_views_and_comments(engine, relations, catalogue, written)
             expected = {target: one.content for target, one in written.items()}
             hashed = stamp(engine, expected, run_id)
     finally:
         engine.detach(ALIAS)
+    if made:
+        _remember_views(engine, building, made)
     if building.stat().st_size > GROWS_AT_MOST * patch.whole_bytes:
         raise NoPatch(f"it would be over {GROWS_AT_MOST} times as large as when it was last built whole")
     try:
         if known is None:
             verify(building, expected)
         else:
-            _verify_written(building, written)
+            _verify_written(engine, building, written)
     except SnapshotDiffers as error:
         raise NoPatch(f"{error.relation} would not be what the warehouse holds") from error
     return hashed, expected
@@ -111,6 +125,19 @@ class _Written:
 _NOTHING = TableContent(0, 0)
 
 
+def _check_origin(engine: Engine, catalogue: Catalogue, patch: Patch) -> None:
+    """Raise NoPatch unless the copy holds the refresh that it should, and had done to it what should be done."""
+    if patch.run_id is not None:
+        last = f"select max(run_id) from {ALIAS}.{RUN} where status = 'done' and kind <> 'noop'"
+        if RUN not in catalogue.there or engine.value(last) != patch.run_id:
+            raise NoPatch("it is not of the last refresh")
+    measures: list[tuple[str, str]] = []
+    if PRIVACY in catalogue.there:
+        measures = [(row[0], row[1]) for row in engine.rows(f"select measure, value from {ALIAS}.{PRIVACY}")]
+    if sorted(measures) != sorted(patch.measures):
+        raise NoPatch("other things were done in it for privacy")
+
+
 def _is_of(engine: Engine, contents: Mapping[Relation, TableContent]) -> bool:
     """Whether the copy says that this is what it holds."""
     hashed = content_hash(engine, contents)
@@ -118,45 +145,48 @@ def _is_of(engine: Engine, contents: Mapping[Relation, TableContent]) -> bool:
     return engine.row(f"select 1 from {run} where content_hash = $hash", {"hash": hashed}) is not None
 
 
-def _verify_written(building: Path, written: Mapping[Relation, _Written]) -> None:
-    """Raise SnapshotDiffers where a patched file, opened as its readers do, does not hold what was written into it.
+def _verify_written(engine: Engine, building: Path, written: Mapping[Relation, _Written]) -> None:
+    """Raise SnapshotDiffers where a patched file, opened anew, does not hold what was written into it.
 
     For a copy that was found whole before: the number of rows of every table, and all rows that are new.
     """
-    with Engine.open(building, read_only=True) as reader:
+    engine.attach(building, ALIAS)
+    try:
+        tables = list(written)
+        counts = " union all ".join(
+            f"select {number}, count(*), max(rowid) from {_in_copy(table)}" for number, table in enumerate(tables)
+        )
+        there = {tables[number]: (int(count), last) for number, count, last in engine.rows(counts)}
         for relation, one in written.items():
-            table = f"{relation.schema}.{quoted(relation.name)}"
-            if one.at_end is None:
-                expected, found = one.content, table_content(reader, relation, f"select * from {table}")
-            else:
-                expected = one.at_end
-                rows = f"select * from {table} where rowid > (select max(rowid) from {table}) - {expected.row_count}"
-                count = int(reader.value(f"select count(*) from {table}"))
-                found = table_content(reader, relation, rows) if expected.row_count else _NOTHING
-                if count != one.content.row_count:
-                    expected, found = one.content, replace(one.content, row_count=count)
-            if found != expected:
-                raise SnapshotDiffers(relation, expected, found)
+            if there[relation][0] != one.content.row_count:
+                raise SnapshotDiffers(relation, one.content, replace(one.content, row_count=there[relation][0]))
+        expected, selects = {}, {}
+        for relation, one in written.items():
+            if one.at_end == _NOTHING:
+                continue
+            expected[relation] = one.content if one.at_end is None else one.at_end
+            selects[relation] = f"select * from {_in_copy(relation)}"
+            if one.at_end is not None:
+                selects[relation] += f" where rowid > {there[relation][1] - one.at_end.row_count}"
+        compare(expected, table_contents(engine, selects))
+    finally:
+        engine.detach(ALIAS)
 
 
-def _check_layout(engine: Engine, relations: Sequence[PublishedRelation]) -> dict[Relation, str]:
-    """Return the columns of each table, as its SELECT has them; raise NoPatch where the copy has other ones."""
-    found: dict[Relation, dict[str, str]] = {}
-    for schema, table, column, kind in engine.rows(
-        "select schema_name, table_name, column_name, data_type from duckdb_columns() "
-        f"where database_name = '{ALIAS}' and not internal order by schema_name, table_name, column_index"
-    ):
-        found.setdefault(Relation(schema, table), {})[column] = kind
-    if set(found) != {relation.target for relation in relations}:
+def _check_layout(
+    engine: Engine, catalogue: Catalogue, relations: Sequence[PublishedRelation]
+) -> dict[Relation, Mapping[str, str]]:
+    """Return the columns of the source of each table, with types; raise NoPatch where the copy has other ones."""
+    if set(catalogue.there) != {relation.target for relation in relations}:
         raise NoPatch("it holds other tables")
     columns = {}
     for relation in relations:
         if relation.kind == "table":
-            columns[relation.target] = projection(engine, relation)
-            expected = engine.describe(f"select {columns[relation.target]} from {relation.source}")
-            if list(found[relation.target].items()) != list(expected.items()):
+            given = columns[relation.target] = catalogue.columns_of(engine, relation.source)
+            expected = [(name, portable_type(kind)) for name, kind in given.items()]
+            if list(catalogue.there[relation.target].columns.items()) != expected:
                 raise NoPatch(f"{relation.target} has other columns")
-            if "rowid" in map(str.lower, expected):  # by which rows could not be told apart any more
+            if "rowid" in map(str.lower, given):  # by which rows could not be told apart any more
                 raise NoPatch(f"{relation.target} has a column named rowid")
     return columns
 
@@ -164,40 +194,49 @@ def _check_layout(engine: Engine, relations: Sequence[PublishedRelation]) -> dic
 def _bring_up_to_date(
     engine: Engine,
     relations: Sequence[PublishedRelation],
-    columns: Mapping[Relation, str],
+    columns: Mapping[Relation, Mapping[str, str]],
     patch: Patch,
     known: Mapping[Relation, TableContent] | None,
+    touched: TouchedRows,
 ) -> dict[Relation, _Written]:
     """Change the rows of tables that differ; return what they then must hold.
 
     `known` is what the copy holds, where that is certain.
     """
-    told, touched = comments(engine, ALIAS), TouchedRows(engine)
     tables = [relation for relation in relations if relation.kind == "table"]
-    written = {}
-    for relation in sorted(tables, key=lambda one: one.source in touched.views):
-        target, select = relation.target, f"select {columns[relation.target]} from {relation.source}"
-        before, users = patch.contents.get(target), patch.by_user.get(target)
-        if before is not None and users is not None:
-            fresh = touched.read(relation, columns[target], users)
-            written[target] = _replace_rows(engine, target, fresh, users, before)
-        else:
-            expected = table_content(engine, target, select)
-            there = None if known is None else known.get(target)
-            if there is None:
-                there = table_content(engine, target, f"select * from {_in_copy(target)}")
-            if there != expected:
-                create(engine, relation, replaced=True)
-                written[target] = _Written(expected, None)
-                continue
-            written[target] = _Written(expected, _NOTHING)
-        _renew_comments(engine, relation, told[target.schema, target.name])
+    by_user = [one for one in tables if one.target in patch.by_user and one.target in patch.contents]
+    written = _replace_tables(engine, [one for one in tables if one not in by_user], columns, known)
+    for relation in sorted(by_user, key=lambda one: one.source in touched.views):
+        target, users = relation.target, patch.by_user[relation.target]
+        fresh = touched.read(relation, projection(columns[target]), users)
+        written[target] = _replace_rows(engine, target, fresh, users, patch.contents[target])
     touched.drop()
-    return written
+    return {relation.target: written[relation.target] for relation in tables}
 
 
 def _in_copy(target: Relation) -> str:
     return f"{ALIAS}.{target.schema}.{quoted(target.name)}"
+
+
+def _replace_tables(
+    engine: Engine,
+    tables: Sequence[PublishedRelation],
+    columns: Mapping[Relation, Mapping[str, str]],
+    known: Mapping[Relation, TableContent] | None,
+) -> dict[Relation, _Written]:
+    """Write those tables anew whose rows are other ones than those of the warehouse."""
+    selects = {one.target: f"select {projection(columns[one.target])} from {one.source}" for one in tables}
+    expected = table_contents(engine, selects)
+    there = known or table_contents(engine, {target: f"select * from {_in_copy(target)}" for target in selects})
+    written = {}
+    for relation in tables:
+        target = relation.target
+        if there.get(target) == expected[target]:
+            written[target] = _Written(expected[target], _NOTHING)
+        else:
+            create(engine, relation, replaced=True, columns=columns[target])
+            written[target] = _Written(expected[target], None)
+    return written
 
 
 def _replace_rows(engine: Engine, target: Relation, fresh: str, users: str, before: TableContent) -> _Written:
@@ -209,11 +248,17 @@ def _replace_rows(engine: Engine, target: Relation, fresh: str, users: str, befo
     table = _in_copy(target)
     theirs = f"select rowid as {_PLACE}, * from {table} where user_id in (select user_id from {users})"
     engine.execute(f"create or replace temp table old_rows as {theirs}")
-    if engine.row(f"select 1 from old_rows where user_id not in (select user_id from {fresh}) limit 1") is not None:
+    found = engine.row(
+        "select o.row_count, o.row_hash, n.row_count, n.row_hash, "
+        f"exists (select 1 from old_rows where user_id not in (select user_id from {fresh})) "
+        f"from ({content_sql(target, f'(select * exclude ({_PLACE}) from old_rows)')}) as o, "
+        f"({content_sql(target, fresh)}) as n"
+    )
+    assert found is not None
+    if found[4]:
         # Deleted rows stay in the file as bytes until it is built anew.
         raise NoPatch("users are gone, of whom nothing may be left")
-    old = table_content(engine, target, f"select * exclude ({_PLACE}) from old_rows")
-    new = table_content(engine, target, f"select * from {fresh}")
+    old, new = TableContent(int(found[0]), int(found[1])), TableContent(int(found[2]), int(found[3]))
     if old == new:
         return _Written(before, _NOTHING)
     engine.execute(f"delete from {table} where rowid in (select {_PLACE} from old_rows)")
@@ -221,17 +266,40 @@ def _replace_rows(engine: Engine, target: Relation, fresh: str, users: str, befo
     return _Written(before.replaced(old, new), new)
 
 
-def _renew_comments(engine: Engine, relation: PublishedRelation, there: Comments) -> None:
-    of_table, of_columns = there
-    changed = {column: text for column, text in relation.column_comments.items() if of_columns.get(column) != text}
-    if changed:
-        columns = engine.describe(f"select * from {relation.source}")
-        changed = {column: text for column, text in changed.items() if column in columns}
-    text = relation.comment if relation.comment != of_table else None
-    comment_on(engine, "table", _in_copy(relation.target), text, changed)
+_STORED: dict[Relation, tuple[str, str]] = {}
+"""Of each view that this process has written: the relation it reads, and its SQL as the database writes it."""
 
 
-def _renew_views(engine: Engine, relations: Sequence[PublishedRelation]) -> None:
+def _renew_views_and_comments(
+    engine: Engine, relations: Sequence[PublishedRelation], catalogue: Catalogue, written: Mapping[Relation, _Written]
+) -> list[PublishedRelation]:
+    """Write the comments that are other ones, and views that may be; return the views that were written."""
+    made = []
     for relation in relations:
-        if relation.kind == "view":
+        target, there = relation.target, catalogue.there[relation.target]
+        if relation.kind == "view" and (there.sql is None or _STORED.get(target) != (relation.source, there.sql)):
             create(engine, relation, replaced=True)
+            made.append(relation)
+        elif relation.kind == "view" or written[target].at_end is not None:  # what is made anew has its comments
+            _renew_comments(engine, relation, there)
+    return made
+
+
+def _remember_views(engine: Engine, building: Path, made: Sequence[PublishedRelation]) -> None:
+    """Remember the SQL of views as it stands in a file that was written and opened anew."""
+    engine.attach(building, ALIAS)
+    try:
+        now = view_texts(engine)
+    finally:
+        engine.detach(ALIAS)
+    _STORED.update({one.target: (one.source, now[one.target]) for one in made})
+
+
+def _renew_comments(engine: Engine, relation: PublishedRelation, there: Entry) -> None:
+    changed = {
+        column: text
+        for column, text in relation.column_comments.items()
+        if column in there.columns and there.column_comments.get(column) != text
+    }
+    text = relation.comment if relation.comment != there.comment else None
+    comment_on(engine, relation.kind, _in_copy(relation.target), text, changed)

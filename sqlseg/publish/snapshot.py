@@ -13,7 +13,7 @@ from sqlseg.engine.errors import PathNotWritable
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
 from sqlseg.names import RUN, Relation
-from sqlseg.publish.content_hash import TableContent, content_hash, table_content
+from sqlseg.publish.content_hash import TableContent, content_hash, table_content, table_contents
 from sqlseg.publish.spare import discard_spare
 
 STORAGE_VERSION = "v1.0.0"
@@ -67,30 +67,39 @@ class PublishedRelation:
     kind: Literal["table", "view"] = "table"
 
 
-def _portable(name: str, kind: str) -> str:
-    """Return a column cast to a type that every supported client reads.
+def portable_type(kind: str) -> str:
+    """Return the type of a published column, one that every supported client reads.
 
-    >>> _portable("seen", "TIMESTAMP WITH TIME ZONE")
-    'cast("seen" as TIMESTAMP) as "seen"'
+    >>> portable_type("TIMESTAMP WITH TIME ZONE"), portable_type("HUGEINT"), portable_type("FLOAT[64]")
+    ('TIMESTAMP', 'DOUBLE', 'FLOAT[64]')
     """
-    column = quoted(name)
     if kind == "TIMESTAMP WITH TIME ZONE" or kind.startswith("TIMESTAMP_"):
-        return f"cast({column} as TIMESTAMP) as {column}"
+        return "TIMESTAMP"
     if kind.startswith("ENUM") or kind in {"JSON", "UUID", "BIT", "VARIANT"}:
-        return f"cast({column} as VARCHAR) as {column}"
-    if kind in {"HUGEINT", "UHUGEINT", "UBIGINT"}:
-        return f"cast({column} as DOUBLE) as {column}"
-    return column
+        return "VARCHAR"
+    return "DOUBLE" if kind in {"HUGEINT", "UHUGEINT", "UBIGINT"} else kind
 
 
-def projection(engine: Engine, relation: PublishedRelation) -> str:
-    """Return the columns of a relation's source, each as a type that every supported client reads."""
-    columns = engine.describe(f"select * from {relation.source}")
-    return ", ".join(_portable(name, kind) for name, kind in columns.items())
+def projection(columns: Mapping[str, str]) -> str:
+    """Return columns, given with their types, each as a type that every supported client reads.
+
+    >>> projection({"user_id": "VARCHAR", "seen": "TIMESTAMP WITH TIME ZONE"})
+    '"user_id", cast("seen" as TIMESTAMP) as "seen"'
+    """
+    parts = []
+    for name, kind in columns.items():
+        column, portable = quoted(name), portable_type(kind)
+        parts.append(column if kind == portable else f"cast({column} as {portable}) as {column}")
+    return ", ".join(parts)
 
 
-def create(engine: Engine, relation: PublishedRelation, *, replaced: bool = False) -> None:
-    """Make a relation in the file being built, with its comments; `replaced` says that it may be there already."""
+def create(
+    engine: Engine, relation: PublishedRelation, *, replaced: bool = False, columns: Mapping[str, str] | None = None
+) -> None:
+    """Make a relation in the file being built, with its comments; `replaced` says that it may be there already.
+
+    `columns` are those of a table's source with their types, where they are known.
+    """
     target = f"{ALIAS}.{relation.target.schema}.{quoted(relation.target.name)}"
     create = "create or replace" if replaced else "create"
     if relation.kind == "view":
@@ -98,8 +107,9 @@ def create(engine: Engine, relation: PublishedRelation, *, replaced: bool = Fals
             columns = engine.describe(f"select * from {relation.source}")
             engine.execute(f"{create} view {target} as select * from {relation.source}")
     else:
-        columns = engine.describe(f"select * from {relation.source}")
-        engine.execute(f"{create} table {target} as select {projection(engine, relation)} from {relation.source}")
+        if columns is None:
+            columns = engine.describe(f"select * from {relation.source}")
+        engine.execute(f"{create} table {target} as select {projection(columns)} from {relation.source}")
     known = {name: text for name, text in relation.column_comments.items() if name in columns}
     comment_on(engine, relation.kind, target, relation.comment, known)
 
@@ -234,10 +244,15 @@ def _create_tables(engine: Engine, relations: Sequence[PublishedRelation]) -> di
 def verify(building: Path, contents: Mapping[Relation, TableContent]) -> None:
     """Raise SnapshotDiffers where a file, opened as its readers do, does not hold the rows that were written."""
     with Engine.open(building, read_only=True) as reader:
-        for relation, expected in contents.items():
-            found = table_content(reader, relation, f"select * from {relation.schema}.{quoted(relation.name)}")
-            if found != expected:
-                raise SnapshotDiffers(relation, expected, found)
+        selects = {relation: f"select * from {relation.schema}.{quoted(relation.name)}" for relation in contents}
+        compare(contents, table_contents(reader, selects))
+
+
+def compare(contents: Mapping[Relation, TableContent], found: Mapping[Relation, TableContent]) -> None:
+    """Raise SnapshotDiffers for the first table of which something else was found than it should hold."""
+    for relation, expected in contents.items():
+        if found[relation] != expected:
+            raise SnapshotDiffers(relation, expected, found[relation])
 
 
 def _swap(building: Path, path: Path) -> None:

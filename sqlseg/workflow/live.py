@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import comment_on
@@ -57,20 +58,40 @@ def membership_sql(engine: Engine, segmentation: str, dialect: Dialect = "duckdb
             )
         )
     tables = _tables(engine, segmentation, json.loads(inputs)["inputs"])
-    query = scoring_query(stored_model(model), segmentation, tables, names=names, dialect=dialect)
+    named = None if names is None else tuple(names.items())
+    return _scoring_text(model, segmentation, tuple(tables.items()), named, dialect, pretty)
+
+
+@lru_cache(maxsize=16)
+def _scoring_text(
+    model: str,
+    segmentation: str,
+    tables: tuple[tuple[str, InputTable], ...],
+    names: tuple[tuple[str, str], ...] | None,
+    dialect: Dialect,
+    pretty: bool,
+) -> str:
+    """Write the scoring of a model once; the rounds of a watch have the same one."""
+    told = None if names is None else dict(names)
+    query = scoring_query(stored_model(model), segmentation, dict(tables), names=told, dialect=dialect)
     return scoring_sql(query, dialect, pretty=pretty)
 
 
 def _tables(engine: Engine, segmentation: str, inputs: Sequence[str]) -> dict[str, InputTable]:
+    kinds: dict[str, dict[str, str]] = {}
+    for table, column, kind in engine.rows(
+        "select table_name, column_name, data_type from duckdb_columns() "
+        "where database_name = current_database() and schema_name = 'features'"
+    ):
+        kinds.setdefault(table, {})[column] = kind
     tables = {}
     for one in map(parse_input, inputs):
         if one.kind not in _READABLE:
             continue
         view = f"{_READABLE[one.kind]}{one.name}_v{one.version}"
-        kinds = engine.columns("features", view)
-        if not kinds:
+        if view not in kinds:
             raise CannotCompile(segmentation, f"features.{view}, which its model reads, is no longer computed")
-        booleans = frozenset(column for column, kind in kinds.items() if kind == "BOOLEAN")
+        booleans = frozenset(column for column, kind in kinds[view].items() if kind == "BOOLEAN")
         tables[str(one)] = InputTable(f"features.{view}", booleans)
     return tables
 

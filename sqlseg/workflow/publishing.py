@@ -10,15 +10,19 @@ from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
 from sqlseg.publish import patching
 from sqlseg.publish.content_hash import FileContent, TableContent, file_content
+from sqlseg.publish.contents import features_source
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
 from sqlseg.publish.snapshot import Built, PublishedRelation, Snapshot, publish_snapshot
+from sqlseg.publish.spare import CopyBeside
 from sqlseg.workflow.locking import lock_new_versions
 from sqlseg.workflow.narration import Stopwatch
 from sqlseg.workflow.outcome import Outcome
+from sqlseg.workflow.plan import Plan
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.published import as_published, policy, published_measures, relations_to_publish
 from sqlseg.workflow.side_by_side import beside
-from sqlseg.workflow.state import last_refresh, update_run
+from sqlseg.workflow.state import LastRefresh, last_refresh, update_run
+from sqlseg.workflow.touched import RECOMPUTED
 from sqlseg.workflow.warehouse import open_warehouse
 
 PATCHED_SHARE = 0.2
@@ -26,11 +30,17 @@ PATCHED_SHARE = 0.2
 
 
 def publish(
-    engine: Engine, project: Project, outcome: Outcome, stopwatch: Stopwatch, *, checkpoint: bool = True
+    engine: Engine,
+    project: Project,
+    outcome: Outcome,
+    stopwatch: Stopwatch,
+    *,
+    checkpoint: bool = True,
+    copy: CopyBeside | None = None,
 ) -> Outcome:
     """Replace the published file, unless nothing is new and it holds the last refresh already, whole.
 
-    Without `checkpoint` the changes of the warehouse stay in its log.
+    Without `checkpoint` the changes of the warehouse stay in its log. `copy` may be making a copy of the file to patch.
     """
     path = project.settings.warehouse.published
     if outcome.plan.kind == "noop" and _is_current(engine, path):
@@ -38,9 +48,12 @@ def publish(
             return outcome
         stopwatch.narrator.note("Nothing is new; what [privacy] asks of the published file is.")
     with stopwatch.step("publish", "Publishing"):
-        _publish(engine, project, outcome, path, stopwatch, checkpoint=checkpoint)
+        if copy is not None:
+            copy.wait()
+        snapshot, whole_bytes = _publish(engine, project, outcome, path, stopwatch, checkpoint=checkpoint)
     took = {"seconds": json.dumps(stopwatch.seconds), "finished_at": stopwatch.clock.now()}
     with engine.transaction(checkpoint=checkpoint):
+        _remember(engine, path, snapshot, whole_bytes)
         update_run(engine, outcome.run_id, took)
     added = lock_new_versions(project)
     notes = (f"features.lock now holds {', '.join(added)}.",) if added else ()
@@ -51,7 +64,8 @@ def publish_whole(engine: Engine, project: Project) -> None:
     """Replace the published file by one that is built whole from the warehouse as it stands."""
     path = project.settings.warehouse.published
     snapshot = publish_snapshot(engine, path, relations_to_publish(engine, project), _last_run_id(engine))
-    _remember(engine, path, snapshot, snapshot.size)
+    with engine.transaction():
+        _remember(engine, path, snapshot, snapshot.size)
 
 
 def mend_published(project: Project) -> None:
@@ -69,8 +83,11 @@ def mark_unpublished(engine: Engine) -> None:
 
 def _publish(
     engine: Engine, project: Project, outcome: Outcome, path: Path, stopwatch: Stopwatch, *, checkpoint: bool
-) -> None:
-    """Patch a copy of the last published file where little has changed since, else build it whole; then swap."""
+) -> tuple[Snapshot, int]:
+    """Patch a copy of the last published file where little has changed since, else build it whole; then swap.
+
+    Returns what has been published, and the size that it had when it was last built whole.
+    """
     patch = _patch(engine, project, outcome, path)
     relations = relations_to_publish(engine, project, [] if patch is None else sorted(set(patch.by_user.values())))
     if patch is not None:
@@ -78,8 +95,7 @@ def _publish(
         patch = replace(patch, by_user=published)
     # One thread writes either file, so both at a time.
     with engine.beside() as other, beside(other.checkpoint if checkpoint else None):
-        snapshot, whole_bytes = _patched_or_whole(engine, path, relations, patch, stopwatch)
-    _remember(engine, path, snapshot, whole_bytes, checkpoint=checkpoint)
+        return _patched_or_whole(engine, path, relations, patch, stopwatch)
 
 
 def _patched_or_whole(
@@ -100,18 +116,17 @@ def _patched_or_whole(
     return snapshot, snapshot.size
 
 
-def _remember(engine: Engine, path: Path, snapshot: Snapshot, whole_bytes: int, *, checkpoint: bool = True) -> None:
+def _remember(engine: Engine, path: Path, snapshot: Snapshot, whole_bytes: int) -> None:
     """Put on record what has been published: its hash in the row of its refresh, and how the file lies on disk."""
     run_id = _last_run_id(engine)
-    with engine.transaction(checkpoint=checkpoint):
-        if run_id is not None:
-            update_run(engine, run_id, {"content_hash": snapshot.content_hash})
-        _remember_file(engine, path, run_id, whole_bytes)
-        engine.execute("delete from sqlseg.published_content")
-        engine.insert(
-            "sqlseg.published_content",
-            [(str(table), one.row_count, one.row_hash) for table, one in snapshot.contents.items()],
-        )
+    if run_id is not None:
+        update_run(engine, run_id, {"content_hash": snapshot.content_hash})
+    _remember_file(engine, path, run_id, whole_bytes)
+    engine.execute("delete from sqlseg.published_content")
+    engine.insert(
+        "sqlseg.published_content",
+        [(str(table), one.row_count, one.row_hash) for table, one in snapshot.contents.items()],
+    )
 
 
 def _remember_file(engine: Engine, path: Path, run_id: str | None, whole_bytes: int) -> None:
@@ -150,6 +165,21 @@ def _is_current(engine: Engine, path: Path) -> bool:
     return True
 
 
+def patch_is_likely(engine: Engine, project: Project, plan: Plan, last: LastRefresh) -> bool:
+    """Whether a refresh of this plan will patch the published file, as far as can be told before it begins."""
+    path = project.settings.warehouse.published
+    known = engine.row(
+        "select run_id, bytes, modified_ns, whole_bytes from sqlseg.published_file where path = $path",
+        {"path": str(path)},
+    )
+    if known is None or plan.everyone_because is not None or plan.as_of != last.as_of:
+        return False
+    if known[0] != last.run_id or known[3] < patching.SMALLEST_BYTES or not path.is_file():
+        return False
+    users = engine.value("select count(*) from sqlseg.population")
+    return bool(known[1:3] == _as_it_lies(path) and plan.changes.users_touched <= PATCHED_SHARE * users)
+
+
 def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Patch | None:
     """Return how the file can be patched: where it holds the refresh before, and this one has touched few users."""
     known = engine.row("select run_id, whole_bytes from sqlseg.published_file where path = $path", {"path": str(path)})
@@ -163,9 +193,12 @@ def _patch(engine: Engine, project: Project, outcome: Outcome, path: Path) -> Pa
     most = max(int(engine.value(f"select count(*) from {users}")) for users in set(outcome.by_user.values()))
     if known[1] < patching.SMALLEST_BYTES or most > PATCHED_SHARE * outcome.users_total:
         return None
-    if known[0] != before or published_run(path) != before or published_measures(path) != policy(project).measures:
+    if before is None or known[0] != before:
         return None
-    return Patch(_one_name(engine, outcome.by_user), int(known[1]), _contents(engine))
+    by_user, contents = _one_name(engine, outcome.by_user), _contents(engine)
+    count = int(engine.value(f"select count(*) from {RECOMPUTED}"))
+    at_end = {features_source(table.name): count for table in by_user if table.schema == "features"}
+    return Patch(by_user, int(known[1]), contents, before, policy(project).measures, at_end)
 
 
 def _one_name(engine: Engine, by_user: Mapping[Relation, str]) -> dict[Relation, str]:
@@ -189,18 +222,6 @@ def _contents(engine: Engine) -> dict[Relation, TableContent]:
 def _last_run_id(engine: Engine) -> str | None:
     state = last_refresh(engine)
     return state.run_id if state else None
-
-
-def published_run(path: Path) -> str | None:
-    """Return the refresh that a published file holds, or None where there is no such file that opens."""
-    if not path.is_file():
-        return None
-    try:
-        with Engine.open(path, read_only=True) as reader:
-            run_id = reader.value("select max(run_id) from segments.run where status = 'done' and kind <> 'noop'")
-    except SqlsegError:
-        return None
-    return None if run_id is None else str(run_id)
 
 
 def published_content(path: Path) -> FileContent | None:

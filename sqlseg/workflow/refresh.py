@@ -13,6 +13,7 @@ from sqlseg.events.attributes import read_attributes
 from sqlseg.events.reading import Before as LastReading
 from sqlseg.events.reading import EventSource, Reading, read_events
 from sqlseg.events.staging import Staged
+from sqlseg.publish.spare import CopyBeside
 from sqlseg.workflow import steps
 from sqlseg.workflow.ahead import begin_ahead
 from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
@@ -31,7 +32,7 @@ from sqlseg.workflow.pins import with_pins
 from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.published import check_privacy
-from sqlseg.workflow.publishing import publish
+from sqlseg.workflow.publishing import patch_is_likely, publish
 from sqlseg.workflow.rebuilding import rebuild_warehouse
 from sqlseg.workflow.recording import Run
 from sqlseg.workflow.state import (
@@ -150,9 +151,9 @@ def refresh(
     else:
         command = "sqlseg plan" if dry else "sqlseg refresh"
         engine = open_warehouse(project, command, patience, prepared=not dry, sources=True, kept=kept)
-    with engine:
+    with engine, CopyBeside(project.settings.warehouse.published) as copy:
         try:
-            outcome = refresh_within(engine, project, options, clock, narrator, dry=dry, kept=kept)
+            outcome = refresh_within(engine, project, options, clock, narrator, dry=dry, kept=kept, copy=copy)
         except KeyboardInterrupt:
             raise Interrupted(committed=False) from None
         if dry:
@@ -160,7 +161,7 @@ def refresh(
         try:
             usual = usual_for(engine, outcome.run_id, outcome.plan)
             stopwatch = Stopwatch(narrator, clock, outcome.seconds, usual)
-            outcome = publish(engine, project, outcome, stopwatch, checkpoint=checkpoint)
+            outcome = publish(engine, project, outcome, stopwatch, checkpoint=checkpoint, copy=copy)
             if kept and (last := last_refresh(engine)):
                 kept.settle(last.run_id)
         except KeyboardInterrupt:
@@ -184,8 +185,12 @@ def refresh_within(
     *,
     dry: bool = False,
     kept: Kept | None = None,
+    copy: CopyBeside | None = None,
 ) -> Outcome:
-    """Bring the tables of an open warehouse up to date; sources are attached, and nothing is published."""
+    """Bring the tables of an open warehouse up to date; sources are attached, and nothing is published.
+
+    Meanwhile the published file is copied if it is likely to be patched.
+    """
     started_at, kept = clock.now(), kept or Kept(lasting=False)
     stopwatch = Stopwatch(narrator, clock, outlook=Outlook(statement=engine.statement_progress))
     if dry:
@@ -201,7 +206,7 @@ def refresh_within(
     try:
         # What follows, publishing as a rule, leaves a core free to write the warehouse's file.
         with engine.transaction(checkpoint=False):
-            return _carry_out(engine, project, options, run_id, started_at, clock, stopwatch, kept)
+            return _carry_out(engine, project, options, run_id, started_at, clock, stopwatch, kept, copy)
     except (Exception, KeyboardInterrupt) as error:
         _record_failure(engine, run_id, clock, error)
         raise
@@ -229,6 +234,7 @@ def _carry_out(
     clock: Clock,
     stopwatch: Stopwatch,
     kept: Kept,
+    copy: CopyBeside | None = None,
 ) -> Outcome:
     settings = project.settings.project
     last, models = last_refresh(engine), models_in_use(engine)
@@ -301,6 +307,8 @@ def _carry_out(
     stopwatch.usual = usual_for(engine, run_id, plan)
     if last is not None:
         begin_ahead(project, everyone=False)
+        if copy is not None and patch_is_likely(engine, project, plan, last):
+            copy.begin()
     threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
     work = Work(
         engine,

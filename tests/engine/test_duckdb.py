@@ -231,6 +231,25 @@ def test_a_source_that_is_not_there_or_no_database(engine, tmp_path):
         assert fragment in f"{error.value.message} {error.value.hint}"
 
 
+def test_changes_may_be_written_at_once_and_into_no_log(tmp_path):
+    path, log = tmp_path / "shop.duckdb", tmp_path / "shop.duckdb.wal"
+    with Engine.open(path) as engine:
+        limit = engine.value("select current_setting('wal_autocheckpoint')")
+        with engine.transaction(logged=False):
+            engine.execute("create table kept as select 1 as n")
+        assert not log.exists()
+        with pytest.raises(ZeroDivisionError), engine.transaction(logged=False):
+            engine.execute("insert into kept values (2)")
+            raise ZeroDivisionError
+        assert engine.rows("from kept") == [(1,)]
+        assert engine.value("select current_setting('wal_autocheckpoint')") == limit
+        with engine.transaction():
+            engine.execute("insert into kept values (3)")
+        assert log.exists()
+    with Engine.open(path, read_only=True) as engine:
+        assert engine.rows("from kept order by n") == [(1,), (3,)]
+
+
 def test_changes_may_wait_in_the_log_for_a_checkpoint_beside_other_work(tmp_path):
     path, log = tmp_path / "shop.duckdb", tmp_path / "shop.duckdb.wal"
     with Engine.open(path) as engine:

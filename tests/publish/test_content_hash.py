@@ -11,7 +11,14 @@ import pytest
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.names import RUN, Relation
-from sqlseg.publish.content_hash import FileContent, TableContent, content_hash, file_content, table_content
+from sqlseg.publish.content_hash import (
+    FileContent,
+    TableContent,
+    content_hash,
+    file_content,
+    table_content,
+    table_contents,
+)
 from sqlseg.publish.snapshot import PublishedRelation, publish_snapshot
 from sqlseg.workflow import forgetting, renaming
 
@@ -59,6 +66,19 @@ def test_the_order_of_rows_does_not_matter_and_everything_else_does(engine):
     for other in ("('a', 1), ('b', null)", "('a', 1), ('b', null), ('b', 1)", "('a', null), ('b', 1), ('b', null)"):
         assert of(f"select * from (values {other}) as t(x, y)") != whole
     assert of("select 1 as x where false") == TableContent(0, 0)
+
+
+def test_tables_have_the_same_content_one_by_one_and_all_at_once(engine):
+    engine.execute("create table runs as select 'r1' as run_id, 'c0ffee' as content_hash")
+    selects = {
+        RUN: "select * from runs",
+        SIZE: "select * from (values ('a', 1), ('b', null)) as t(x, y)",
+        Relation("segments", "none"): "select 1 as x where false",
+    }
+    assert table_contents(engine, selects) == {
+        table: table_content(engine, table, select) for table, select in selects.items()
+    }
+    assert table_contents(engine, {}) == {}
 
 
 def test_the_hash_of_a_file_is_made_of_its_tables(engine):

@@ -1,14 +1,17 @@
 """The copy of the published file that is made ahead of the next refresh."""
 
 import os
+import shutil
+from unittest.mock import patch
 
 import duckdb
 import pytest
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.names import RUN, Relation
+from sqlseg.publish import spare
 from sqlseg.publish.snapshot import PublishedRelation, publish_snapshot
-from sqlseg.publish.spare import NotWhole, discard_spare, prepare_spare, spare_file, take_copy
+from sqlseg.publish.spare import CopyBeside, NotWhole, discard_spare, prepare_spare, spare_file, take_copy
 
 
 @pytest.fixture
@@ -77,3 +80,60 @@ def test_no_spare_copy_is_kept_of_a_file_that_is_not_what_was_published(publishe
     with pytest.raises(NotWhole, match="does not hold what was published"):
         prepare_spare(published)
     assert list(tmp_path.iterdir()) == [published]
+
+
+def test_a_copy_made_beside_other_work_is_taken_and_counts_as_read_by_nobody(published, tmp_path):
+    with CopyBeside(published) as beside, patch.object(shutil, "copyfile", wraps=shutil.copyfile) as copied:
+        beside.begin()
+        beside.begin()
+        beside.wait()
+        assert not take_copy(published, tmp_path / "one")
+        assert copied.call_count == 1
+        assert (tmp_path / "one").read_bytes() == published.read_bytes()
+        assert os.access(tmp_path / "one", os.W_OK)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "shop.duckdb"]
+
+
+def test_nothing_is_left_of_a_copy_that_nobody_took_nor_of_one_that_was_broken_off(published, tmp_path):
+    (tmp_path / ".shop.duckdb.copy").write_bytes(b"of a refresh that was killed")
+    (tmp_path / ".shop.duckdb.copy.making").write_bytes(b"half of it")
+    with CopyBeside(published):
+        pass
+    assert list(tmp_path.iterdir()) == [published]
+    with pytest.raises(ZeroDivisionError), CopyBeside(published) as beside:
+        beside.begin()
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == [published]
+
+
+def test_a_copy_of_a_file_that_was_replaced_since_is_not_taken(published, tmp_path):
+    with CopyBeside(published) as beside:
+        beside.begin()
+        beside.wait()
+        (tmp_path / "newer").write_bytes(b"published since..")
+        (tmp_path / "newer").replace(published)
+        assert not take_copy(published, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"published since.."
+
+
+def test_no_copy_is_made_beside_a_spare_one_nor_on_a_disk_that_is_nearly_full(published):
+    usage = shutil.disk_usage(published.parent)._replace(free=3 * published.stat().st_size)
+    with patch.object(shutil, "copyfile", side_effect=AssertionError), CopyBeside(published) as beside:
+        with patch.object(spare.shutil, "disk_usage", return_value=usage):
+            beside.begin()
+        beside.wait()
+    prepare_spare(published)
+    with patch.object(shutil, "copyfile", side_effect=AssertionError), CopyBeside(published) as beside:
+        beside.begin()
+        beside.wait()
+    assert spare_file(published).exists(), "it is not this one's to remove"
+
+
+def test_a_copy_that_fails_costs_nothing_but_time(published, tmp_path):
+    with CopyBeside(published) as beside:
+        with patch.object(os, "fsync", side_effect=OSError("the disk is full")):
+            beside.begin()
+            beside.wait()
+        assert list(tmp_path.iterdir()) == [published]
+        assert not take_copy(published, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == published.read_bytes()

@@ -1,6 +1,8 @@
 """A refresh works for the users whom something touched, says so, and patches the published file."""
 
 import re
+import shutil
+import threading
 from unittest.mock import patch
 
 import duckdb
@@ -8,11 +10,12 @@ import pytest
 from shops import CLUSTERS, RULES, bought, viewed
 
 from sqlseg.engine.duckdb import Engine
-from sqlseg.names import Relation
+from sqlseg.names import PRIVACY, RUN, Relation
 from sqlseg.publish import patching
 from sqlseg.publish.content_hash import TableContent
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
 from sqlseg.publish.snapshot import ROW_GROUP_SIZE, PublishedRelation, building_file, publish_snapshot
+from sqlseg.publish.touched_rows import TouchedRows
 from sqlseg.workflow import publishing
 
 EVENTS = [
@@ -107,6 +110,39 @@ def test_the_published_file_is_patched_where_few_users_are_touched(shop, small_f
     assert shop.published_file.read_bytes()[12:20] == (64).to_bytes(8, "little"), "storage v1.0.0"
 
 
+def test_a_command_patches_a_copy_that_was_made_beside_its_other_work(shop, small_files_too):
+    threads, copyfile = [], shutil.copyfile
+
+    def copied(*files):
+        threads.append(threading.current_thread().name)
+        return copyfile(*files)
+
+    with patch("sqlseg.publish.spare.shutil.copyfile", copied):
+        shop.events(*EVENTS, NEW)
+        shop.refresh()
+        assert threads == ["copy"]
+        shop.events(*EVENTS, NEW, bought("u07", "2024-05-30T20:00", 500.0, order_id="newer"))
+        shop.refresh()  # a new day: the file is built whole
+    assert threads == ["copy"]
+    assert [path.name for path in shop.published_file.parent.iterdir()] == [shop.published_file.name]
+
+
+def test_a_refresh_that_fails_leaves_no_copy(shop, small_files_too):
+    shop.events(*EVENTS, NEW)
+    with patch("sqlseg.workflow.steps.place_everyone", side_effect=ZeroDivisionError), pytest.raises(ZeroDivisionError):
+        shop.refresh()
+    assert [path.name for path in shop.published_file.parent.iterdir()] == [shop.published_file.name]
+
+
+def test_rows_that_a_refresh_has_just_written_are_looked_for_at_the_end_of_their_tables(shop, small_files_too):
+    shop.events(*EVENTS, NEW)
+    with patch.object(TouchedRows, "_last", autospec=True, side_effect=TouchedRows._last) as last:
+        shop.refresh()
+    assert len(last.call_args_list) >= 1
+    places = shop.rows("select rowid from sqlseg.feature_rfm_v1 where user_id = 'u07'")
+    assert places == shop.rows("select max(rowid) from sqlseg.feature_rfm_v1")
+
+
 def test_the_file_is_built_whole_where_a_user_is_gone(shop, small_files_too):
     shop.events(*[one for one in EVENTS if one["user_id"] != "u05"])
     shop.refresh()
@@ -183,6 +219,83 @@ def test_what_cannot_be_patched_is_refused_and_the_file_stays(engine, tmp_path, 
         patched(engine, path, [SIZE], **{"contents": contents, **how})
     assert path.read_bytes() == before
     assert not building_file(path).exists()
+
+
+@pytest.mark.parametrize("users", [["u7", "u999"], ["u998", "u999"]], ids=["not all at the end", "all at the end"])
+def test_touched_rows_are_found_wherever_they_stand(engine, users):
+    engine.execute(f"create or replace temp table changed as select unnest({users}) as user_id")
+    engine.execute("create table sqlseg_size as from size")
+    touched = TouchedRows(engine, {"sqlseg_size": 2})
+    with patch.object(TouchedRows, "_keep", autospec=True, side_effect=TouchedRows._keep) as kept:
+        found = touched.read(PublishedRelation(SIZE.target, "sqlseg_size"), '"user_id", "n"', "changed")
+    assert engine.rows(f"select * from {found} order by n") == [(user, int(user[1:])) for user in users]
+    assert kept.call_count == (1 if users[0] == "u998" else 2)
+    touched.drop()
+
+
+VIEWED = Relation("segments", "viewed")
+
+
+def of_sizes(condition):
+    source = f"(select * from segments.size where {condition})"
+    return PublishedRelation(VIEWED, source, "Some of them.", {"n": "The number."}, kind="view")
+
+
+def test_views_are_written_again_where_they_read_something_else(engine, tmp_path):
+    path, views = tmp_path / "p.duckdb", []
+    contents = publish_snapshot(engine, path, [SIZE, of_sizes("n < 10")]).contents
+
+    def publish(view):
+        with patch.object(patching, "create", wraps=patching.create) as created:
+            snapshot = patched(engine, path, [SIZE, view], contents=contents, whole_bytes=10**9)
+        assert snapshot.contents == contents
+        views.append([call.args[1].target for call in created.call_args_list])
+        with duckdb.connect(str(path), read_only=True) as reader:
+            commented = "select comment from duckdb_columns() where table_name = 'viewed' and comment is not null"
+            assert reader.execute(commented).fetchall() == [("The number.",)]
+            return reader.execute("select count(*) from segments.viewed").fetchone()
+
+    patching._STORED.clear()
+    counts = [publish(of_sizes(f"n < {most}")) for most in (10, 10, 20, 20)]
+    assert counts == [(10,), (10,), (20,), (20,)]
+    assert views == [[VIEWED], [], [VIEWED], []]
+    path.chmod(0o644)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create or replace view segments.viewed as select * from segments.size where n < 3")
+    assert publish(of_sizes("n < 20")) == (20,), "somebody else has written it"
+
+
+def test_a_file_of_another_refresh_or_with_other_measures_is_not_patched(engine, tmp_path):
+    path = tmp_path / "p.duckdb"
+    engine.execute(
+        "create table runs as "
+        "select 'r1' as run_id, 'done' as status, 'cold' as kind, null::varchar as content_hash; "
+        "create table measures as select 'min_users' as measure, '5' as value"
+    )
+    relations = [SIZE, PublishedRelation(RUN, "runs"), PublishedRelation(PRIVACY, "measures")]
+    contents = publish_snapshot(engine, path, relations, "r1").contents
+    known = {"contents": contents, "run_id": "r1", "measures": (("min_users", "5"),)}
+    with pytest.raises(NoPatch, match="not of the last refresh"):
+        patched(engine, path, relations, **{**known, "run_id": "r0"})
+    with pytest.raises(NoPatch, match="for privacy"):
+        patched(engine, path, relations, **{**known, "measures": (("min_users", "9"),)})
+    assert patched(engine, path, relations, **known).contents == contents
+
+
+def test_a_patch_writes_no_log(engine, tmp_path):
+    path, logs = tmp_path / "p.duckdb", []
+    contents = publish_snapshot(engine, path, [SIZE]).contents
+    engine.execute("update size set n = -7 where user_id = 'u7'")
+    detach = Engine.detach
+
+    def detached(self, alias):
+        building = building_file(path)
+        logs.append(building.with_name(f"{building.name}.wal").exists())
+        detach(self, alias)
+
+    with patch.object(Engine, "detach", detached):
+        patched(engine, path, [SIZE], contents=contents, whole_bytes=10**9)
+    assert logs == [False]
 
 
 def test_a_patch_writes_the_rows_that_differ_and_no_others_again(engine, tmp_path):
