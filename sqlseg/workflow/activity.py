@@ -11,7 +11,8 @@ REVENUE = "user_revenue"
 """The table of what every user has spent."""
 
 _OF_DAYS = ("user_day", "first_day")
-_TABLES = (REVENUE, *_OF_DAYS)
+_TABLES = (*_OF_DAYS, REVENUE)
+"""In this order: what a user has spent is the sum of the days."""
 
 
 def keep_activity(engine: Engine, as_of: datetime, *, everyone: bool) -> bool:
@@ -25,13 +26,14 @@ def keep_activity(engine: Engine, as_of: datetime, *, everyone: bool) -> bool:
     engine.create_temp_view("active_events", f"select * from {'sqlseg.events' if everyone else TOUCHED_EVENTS}")
     for table in _TABLES:
         select = sql_text(f"steps/segments/{table}.sql")
+        until = None if table == REVENUE else {"as_of": as_of}
         if everyone:
-            engine.execute(f"create or replace table sqlseg.{table} as {select}", {"as_of": as_of})
+            engine.execute(f"create or replace table sqlseg.{table} as {select}", until)
             continue
         if table in _OF_DAYS:
             theirs = f"select * from sqlseg.{table} where user_id in (select user_id from {TOUCHED})"
             engine.execute(f"create or replace temp table {table}_then as {theirs}")
-        engine.execute(f"create or replace temp table {fresh_rows(table)} as {select}", {"as_of": as_of})
+        engine.execute(f"create or replace temp table {fresh_rows(table)} as {select}", until)
         replace_touched(engine, f"sqlseg.{table}", fresh_rows(table))
     engine.execute("drop view active_users; drop view active_events")
     engine.execute(sql_text("steps/daily/days_of_shop.sql"), {"as_of": as_of})

@@ -1,10 +1,5 @@
--- Revenue of every user up to as_of: purchases minus returns.
-select
-    p.user_id,
-    coalesce(sum(
-        case e.event_type when 'purchase' then e.price when 'return' then -e.price end * coalesce(e.quantity, 1)
-    ), 0) as revenue
+-- Revenue of every user up to as_of: purchases minus returns. Reads user_day, brought up to date for the active_users.
+select p.user_id, coalesce(sum(d.revenue), 0) as revenue
 from active_users as p
-left join active_events as e
-    on e.user_id = p.user_id and e.event_time < $as_of and e.event_type in ('purchase', 'return')
+left join sqlseg.user_day as d on d.user_id = p.user_id
 group by p.user_id
