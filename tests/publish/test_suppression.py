@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shops import bought, new_shop, returned
 
@@ -64,11 +64,15 @@ def suppressed(engine, name, columns, order="all"):
 
 
 def check_group(counts, hidden):
-    """Nothing of few users is visible, and of what is hidden the total less the visible tells of K users at least."""
+    """Nothing of few users is visible, and of what is hidden the total less the visible tells of K users at least.
+
+    Where that is one figure, it is of K users by itself: hidden beside another of nobody, which is not told either.
+    """
     assert all(count == 0 or count >= K for count, is_hidden in zip(counts, hidden, strict=True) if not is_hidden)
     withheld = [count for count, is_hidden in zip(counts, hidden, strict=True) if is_hidden and count > 0]
     total = sum(counts)
-    assert not withheld or total < K or (len(withheld) >= 2 and sum(withheld) >= K)
+    assert not withheld or total < K or sum(withheld) >= K
+    assert total < K or len(withheld) != 1 or (withheld[0] >= K and sum(hidden) >= 2)
 
 
 SIZES = st.lists(st.integers(0, 30), min_size=1, max_size=6)
@@ -111,6 +115,13 @@ def test_days_cannot_be_found_by_subtracting(engine, data):
             assert row[2] is not None or row[3] is None
 
 
+def test_buyers_are_hidden_with_their_users_also_beside_a_segment_where_nobody_bought(engine):
+    fill(engine, [10, 10], [(1, 0, 0.0), (10, 10, -5.0)])
+    # The day's total, 10 buyers, is of both or of either.
+    assert suppressed(engine, "daily", "user_count, buyers, revenue, suppressed") == [(None, None, None, True)] * 2
+
+
+@example(sizes=[0], moves=[1, 10, 10])  # rows of one and the same move
 @given(sizes=SIZES, moves=st.lists(st.integers(1, 30), max_size=8))
 def test_moves_cannot_be_found_by_subtracting(engine, sizes, moves):
     fill(engine, sizes, moves=moves)

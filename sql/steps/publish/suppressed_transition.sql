@@ -26,6 +26,7 @@ found as (
     window few_first as (
         partition by run_id, segmentation
         order by few desc, user_count, from_segment_id nulls first, to_segment_id nulls first, cause
+        rows unbounded preceding
     )
 )
 select
