@@ -4,8 +4,8 @@ Usage: python benchmarks/warm_refresh.py [--events N] [--users N] [--threads N] 
 
 One shop, in this order: a cold refresh; new events of 1% of the users on the same day; the events of a new day. Each is
 a command: a process of its own, which counts what it imports, parses and reads. Then a watch goes on from there, one
-process that keeps in memory what it has read: its first six rounds find 1,000 new events each, its seventh new events of
-1% of the users. Of the five rounds after the first the one of the median time counts; all of them are printed. Prints
+process that keeps in memory what it has read: its first six rounds find 1,000 new events each, its seventh new events
+of 1% of the users. Of the five rounds after the first the one of the median time counts; all of them are printed. Prints
 seconds by step as a Markdown table, and writes it with the machine to results/warm_refresh.md and
 results/warm_refresh.json.
 """
@@ -181,7 +181,7 @@ def commanded(work: Path, threads: int) -> Measured:
 
 
 def watched(work: Path, threads: int) -> dict[str, Measured]:
-    """Watch in a process of its own; return the first round, that of the median time of the next, and the larger one."""
+    """Watch in a process of its own; return the first round, the one of the median time of the next, the larger."""
     report = work / "report.json"
     ran = run_process("warm_refresh.py", ["--rounds", work / "project", report], report, threads)
     rounds = {name: Measured(**one) for name, one in ran.report["rounds"].items()}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -245,8 +245,12 @@ class Engine:
             raise self._explained(error) from error
         try:
             yield
-        finally:
-            self._connection.unregister(name)
+        except BaseException:
+            # A statement that was broken off may leave a transaction that takes nothing but its end.
+            with suppress(duckdb.Error):
+                self._connection.unregister(name)
+            raise
+        self._connection.unregister(name)
 
     @contextmanager
     def transaction(self, *, checkpoint: bool = True, logged: bool = True) -> Iterator[None]:

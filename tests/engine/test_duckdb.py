@@ -85,6 +85,16 @@ def test_a_function_over_arrow(engine):
         engine.rows("select twice(1)")
 
 
+def test_what_breaks_a_transaction_is_told_and_not_what_it_leaves_behind(engine):
+    broken = engine.transaction(), engine.registered("rows", pa.table({"n": [1]}))
+    with pytest.raises(KeyboardInterrupt), broken[0], broken[1]:
+        with pytest.raises(SqlsegError):
+            engine.execute("select error('broken off') from rows")
+        raise KeyboardInterrupt
+    with engine.registered("rows", pa.table({"n": [2]})):
+        assert engine.value("select n from rows") == 2
+
+
 def test_a_ctrl_c_while_a_table_is_registered_is_one(engine, monkeypatch):
     text = "Invalid Input Error: counting the rows of the object registered as 'rows' failed: KeyboardInterrupt: "
     connection = Mock(**{"register.side_effect": duckdb.InvalidInputException(text)})
