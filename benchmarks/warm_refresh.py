@@ -5,8 +5,8 @@ Usage: python benchmarks/warm_refresh.py [--events N] [--users N] [--threads N] 
 One shop, in this order: a cold refresh; new events of 1% of the users on the same day; the events of a new day. Each is
 a command: a process of its own, which counts what it imports, parses and reads. Then a watch goes on from there, one
 process that keeps in memory what it has read: its first six rounds find 1,000 new events each, its seventh new events
-of 1% of the users. Of the five rounds after the first the one of the median time counts; all of them are printed. Prints
-seconds by step as a Markdown table, and writes it with the machine to results/warm_refresh.md and
+of 1% of the users. Of the five rounds after the first the one of the median time counts; all of them are printed.
+Prints seconds by step as a Markdown table, and writes it with the machine to results/warm_refresh.md and
 results/warm_refresh.json.
 """
 
