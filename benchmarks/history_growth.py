@@ -35,10 +35,19 @@ SLOWER_AT_MOST, LARGER_AT_MOST = 1.2, 3.0
 NEIGHBOURS = 2
 WEIGHED = 50
 
+# Ends today, so that by the shop's clock all its files are of the past, as they are where days pass.
+THE_PAST = """
+copy (
+    with ahead as (select current_date::date - max(event_time)::date as days from '{whole}'),
+    moved as (select * replace (event_time + to_days(days::integer) as event_time) from '{whole}', ahead)
+    select * exclude (days) replace (event_time + interval 1 hour as ingested_at) from moved
+) to '{folder}/past.parquet'
+"""
+
 # Day number `day` after the past: the events of one of its days once more, so many whole pasts later.
 A_DAY = """
 copy (
-    with whole as (select *, date_trunc('day', event_time)::date as day from '{whole}'),
+    with whole as (select *, date_trunc('day', event_time)::date as day from '{folder}/past.parquet'),
     past as (select min(day) as first, date_diff('day', min(day), max(day)) + 1 as days from whole)
     select
         whole.* exclude (day) replace (
@@ -130,17 +139,15 @@ def main() -> int:
         folder, project, whole = work / "events", work / "project", work / "whole.parquet"
         folder.mkdir()
         write_synthetic_events(whole, options.users, EVENTS_PER_USER * options.users, seed=0)
-        duckdb.sql(
-            f"copy (select * replace (event_time + interval 1 hour as ingested_at) from '{whole}') "
-            f"to '{folder}/past.parquet'"
-        )
-        [(newest,)] = duckdb.sql(f"select max(event_time) from '{whole}'").fetchall()
+        duckdb.sql(THE_PAST.format(whole=whole, folder=folder))
+        whole.unlink()
+        [(newest,)] = duckdb.sql(f"select max(event_time) from '{folder}/past.parquet'").fetchall()
         midnight = newest.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         make_project(project, folder, options.threads, None)
         with suppress(KeyboardInterrupt, Interrupted):
             for day in range(options.days + 1):
                 if day:
-                    duckdb.sql(A_DAY.format(whole=whole, folder=folder, day=day))
+                    duckdb.sql(A_DAY.format(folder=folder, day=day))
                 row = refreshed(project, midnight + timedelta(days=day, hours=2), options.refit)
                 if day:
                     rows.append(row)

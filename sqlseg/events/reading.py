@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlseg import sqltext
 from sqlseg.engine.duckdb import Engine
+from sqlseg.events.appended import appended_sql
 from sqlseg.events.erasure import NOBODY, Erased
 from sqlseg.events.source_files import Signature, is_settled, source_signature
 from sqlseg.events.source_memory import (
@@ -34,6 +35,7 @@ from sqlseg.events.staging import (
     Staged,
     accept_events,
     all_new,
+    bind_appended,
     bind_source,
     changes_by_verdicts,
     changes_since,
@@ -126,7 +128,7 @@ def read_events(
         look = _Look(engine, source, run_id, now, before)
         same_files = _same_files(look, memory, signature)
         reading = _unread(look, memory) if same_files else None
-        reading = reading or _read_again(look, memory, text, same_files=same_files)
+        reading = reading or _read_again(look, memory, text, signature, same_files=same_files)
         why = "most of its content is another"
     if reading is None:
         moved = memory is None or memory.definition.get("timezone") != source.timezone
@@ -194,7 +196,9 @@ def _unread(look: _Look, memory: SourceMemory) -> Reading | None:
     return Reading(staged, Changes(0, 0, 0, 0), "nothing", "the files are as they were")
 
 
-def _read_again(look: _Look, memory: SourceMemory, text: str, *, same_files: bool) -> Reading | None:
+def _read_again(
+    look: _Look, memory: SourceMemory, text: str, signature: Signature | None, *, same_files: bool
+) -> Reading | None:
     """Read what arrived since the last time, or the days whose content is another; None where those are most."""
     engine, source = look.engine, look.source
     find_days_judged_anew(engine, memory.exported_at, look.exported_at)
@@ -208,10 +212,22 @@ def _read_again(look: _Look, memory: SourceMemory, text: str, *, same_files: boo
             reading = _read_days(look, memory, since - min(source.overlap, since - datetime.min), ignored)
             if reading is not None:
                 return reading
+        appended = _appended(look, memory, text, signature)
+        if appended is not None:
+            bind_appended(engine, appended, columns, source.path)
         with rows_of_shop_sql():
-            find_changed_days(engine)
+            find_changed_days(engine, appended=appended is not None)
         share = engine.value(sql_text("steps/events/share_of_reread_days.sql"))
         return None if share > MOST else _read_days(look, memory, None, ignored)
+
+
+def _appended(look: _Look, memory: SourceMemory, text: str, signature: Signature | None) -> str | None:
+    """Return the SELECT of what has come since all content was known, where that is known of files; else None."""
+    if signature is None or memory.signature is None or not memory.is_compared:
+        return None
+    if not is_settled(memory.signature, memory.read_at):
+        return None
+    return appended_sql(look.engine, text, memory.signature, signature)
 
 
 def _same_day(one: datetime, other: datetime, timezone: str) -> bool:

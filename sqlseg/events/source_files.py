@@ -55,13 +55,13 @@ def source_signature(engine: Engine, text: str) -> Signature | None:
 
     Relative paths start at the working folder. Take it before the query runs: what is written meanwhile then shows.
     """
-    tree = _tree(engine, text)
+    tree = query_tree(engine, text)
     if tree is None:
         return None
     try:
-        paths = {path for pattern in set(_patterns(engine, tree)) for path in _expanded(engine, pattern)}
-        return tuple(_file(path) for path in sorted(paths))
-    except (_MoreThanFiles, OSError):
+        paths = {path for pattern in set(_patterns(engine, tree)) for path in expanded(engine, pattern)}
+        return tuple(file_signature(path) for path in sorted(paths))
+    except (MoreThanFiles, OSError):
         return None
 
 
@@ -85,11 +85,11 @@ def kept_signature(text: str) -> Signature:
     return tuple(FileSignature(*fields) for fields in json.loads(text))
 
 
-class _MoreThanFiles(Exception):
+class MoreThanFiles(Exception):
     """The query reads something that is no file, or may say another thing of the same files."""
 
 
-def _tree(engine: Engine, text: str) -> Tree | None:
+def query_tree(engine: Engine, text: str) -> Tree | None:
     """Return DuckDB's own tree of a query, None where it has none to give."""
     written = engine.value("select json_serialize_sql($text)", {"text": text.strip().rstrip(";")})
     tree: Tree = json.loads(written)
@@ -97,30 +97,31 @@ def _tree(engine: Engine, text: str) -> Tree | None:
 
 
 def _patterns(engine: Engine, tree: Tree) -> Iterator[str]:
-    """Yield the paths and patterns that a query names. Raises _MoreThanFiles."""
-    nodes = list(_nodes(tree))
-    ctes = {entry["key"].lower() for node in nodes for entry in (node.get("cte_map") or {}).get("map", [])}
+    """Yield the paths and patterns that a query names. Raises MoreThanFiles."""
+    found = list(nodes(tree))
+    ctes = {entry["key"].lower() for node in found for entry in (node.get("cte_map") or {}).get("map", [])}
     functions: set[str] = set()
-    for node in nodes:
+    for node in found:
         match node.get("class"), node.get("type"):
             case (("FUNCTION" | "WINDOW"), _):
                 functions.add(str(node["function_name"]).lower())
             case "COLUMN_REF", _:
                 names = node["column_names"]
                 if len(names) == 1 and _TIME_WITHOUT_CALL.fullmatch(names[0].lower()):
-                    raise _MoreThanFiles
+                    raise MoreThanFiles
             case _, "BASE_TABLE":
                 yield from _of_table(engine, node, ctes)
             case _, "TABLE_FUNCTION":
                 yield from _of_table_function(node)
             case _, "SHOW_REF" | "COLUMN_DATA":
-                raise _MoreThanFiles
+                raise MoreThanFiles
         if node.get("sample"):
-            raise _MoreThanFiles
+            raise MoreThanFiles
     _check_functions(engine, functions - _OF_FILES - _OF_NOTHING)
 
 
-def _nodes(value: object) -> Iterator[Tree]:
+def nodes(value: object) -> Iterator[Tree]:
+    """Yield all nodes of a tree."""
     stack = [value]
     while stack:
         node = stack.pop()
@@ -132,7 +133,7 @@ def _nodes(value: object) -> Iterator[Tree]:
 
 
 def _check_functions(engine: Engine, names: set[str]) -> None:
-    """Raise _MoreThanFiles unless every function gives the same for the same arguments."""
+    """Raise MoreThanFiles unless every function gives the same for the same arguments."""
     known: dict[str, list[tuple[str, str | None, bool, str | None]]] = {}
     rows = engine.rows(
         "select distinct lower(function_name), function_type, stability, internal, macro_definition "
@@ -143,12 +144,12 @@ def _check_functions(engine: Engine, names: set[str]) -> None:
         known.setdefault(name, []).append(tuple(rest))
     for name in names:
         if name in _OF_THE_SESSION or name not in known:
-            raise _MoreThanFiles
+            raise MoreThanFiles
         for kind, stability, internal, definition in known[name]:
             plain = kind in ("scalar", "aggregate", "window") and stability == "CONSISTENT"
             macro = kind == "macro" and internal and not _NO_MACRO_FOR_US.search(definition or "now(")
             if not (plain or macro):
-                raise _MoreThanFiles
+                raise MoreThanFiles
 
 
 def _of_table(engine: Engine, node: Tree, ctes: set[str]) -> list[str]:
@@ -169,11 +170,11 @@ def _of_table(engine: Engine, node: Tree, ctes: set[str]) -> list[str]:
             return []
         if is_file and name.lower() not in ctes:
             return [name]
-        raise _MoreThanFiles
+        raise MoreThanFiles
     files = []
     for _, path, kind, attached_table in tables:
         if not attached_table or path is None or kind not in ("duckdb", "sqlite") or name.lower() in ctes:
-            raise _MoreThanFiles
+            raise MoreThanFiles
         logs = (f"{path}{log}" for log in (".wal", "-wal", "-journal"))
         files += [path, *(log for log in logs if Path(log).exists())]
     return files
@@ -185,44 +186,49 @@ def _of_table_function(node: Tree) -> list[str]:
     if name in _OF_NOTHING:
         return []
     if name not in _OF_FILES:
-        raise _MoreThanFiles
-    paths = _arguments(function)[:1]
+        raise MoreThanFiles
+    paths = arguments(function)[:1]
     if paths and paths[0].get("function_name") == "list_value":
-        paths = _arguments(paths[0])
-    return [_constant_text(path) for path in paths]
+        paths = arguments(paths[0])
+    texts = [constant_text(path) for path in paths]
+    if None in texts:
+        raise MoreThanFiles
+    return [text for text in texts if text is not None]
 
 
-def _arguments(function: Tree) -> list[Tree]:
+def arguments(function: Tree) -> list[Tree]:
+    """Return the arguments of a function."""
     if "arguments" in function:  # since DuckDB 2.0
         return [argument["expression"] for argument in function["arguments"]]
     return list(function["children"])
 
 
-def _constant_text(node: Tree) -> str:
+def constant_text(node: Tree) -> str | None:
+    """Return the text that an expression is, None where it is anything but a constant text."""
     literal, value = node.get("literal"), node.get("value")
     text = literal.get("text") if literal else value.get("value") if isinstance(value, dict) else None
-    if node.get("class") != "CONSTANT" or not isinstance(text, str):
-        raise _MoreThanFiles
-    return text
+    return text if node.get("class") == "CONSTANT" and isinstance(text, str) else None
 
 
-def _expanded(engine: Engine, pattern: str) -> list[str]:
+def expanded(engine: Engine, pattern: str) -> list[str]:
+    """Return the files that a path or pattern stands for. Raises MoreThanFiles."""
     if "://" in pattern:
-        raise _MoreThanFiles
+        raise MoreThanFiles
     if not _GLOB.search(pattern):
         return [pattern]
     try:
         found = [str(path) for (path,) in engine.rows("select file from glob($pattern)", {"pattern": pattern})]
     except QueryFailed as error:  # out of bounds, or no folder that can be listed: reading it will say so
-        raise _MoreThanFiles from error
+        raise MoreThanFiles from error
     if not found:
-        raise _MoreThanFiles
+        raise MoreThanFiles
     return found
 
 
-def _file(path: str) -> FileSignature:
+def file_signature(path: str) -> FileSignature:
+    """Return the signature of a file. Raises MoreThanFiles or OSError."""
     absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100  (Path.resolve would follow symlinks)
     status = absolute.stat()
     if not absolute.is_file():
-        raise _MoreThanFiles
+        raise MoreThanFiles
     return FileSignature(str(absolute), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)

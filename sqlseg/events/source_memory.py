@@ -143,12 +143,12 @@ def find_days_judged_anew(engine: Engine, before: datetime, now: datetime) -> in
     return int(engine.value("select count(*) from reread_days"))
 
 
-def find_changed_days(engine: Engine) -> None:
+def find_changed_days(engine: Engine, *, appended: bool) -> None:
     """Add the days to reread_days whose content is another than was remembered; NULL for rows without a readable time.
 
-    Raises QueryFailed.
+    Where the source is known to be what was remembered and the appended_rows, these alone are read. Raises QueryFailed.
     """
-    engine.execute(sql_text("steps/events/source_days.sql"))
+    engine.execute(sql_text(f"steps/events/{'appended' if appended else 'source'}_days.sql"))
     engine.execute(f"insert into reread_days\n{sql_text('steps/events/changed_days.sql')}")
 
 

@@ -115,15 +115,26 @@ def bind_source(engine: Engine, text: str, path: Path) -> dict[str, str]:
     """
     engine.create_temp_view("source_rows", text)
     columns = engine.describe("select * from source_rows")
-    projection = _raw_projection(columns, path)
+    engine.create_temp_view("raw_events", _raw_rows("source_rows", columns, path))
+    return columns
+
+
+def bind_appended(engine: Engine, text: str, columns: Mapping[str, str], path: Path) -> None:
+    """Make the rows that have come to the source readable as appended_rows, with the columns of raw_events.
+
+    `text` is the project's events SQL over nothing but what has come; `columns` are those of all of it.
+    """
+    engine.create_temp_view("appended_source", text)
+    engine.create_temp_view("appended_rows", _raw_rows("appended_source", columns, path))
+
+
+def _raw_rows(relation: str, columns: Mapping[str, str], path: Path) -> str:
     hashed = ", ".join(quoted(name) for name in columns if name.lower() in _CANONICAL)
-    engine.create_temp_view(
-        "raw_events",
+    return (
         "select *, case when isfinite(event_time) and event_time >= timestamp '0001-01-01' then event_time::date end "
         "as event_day\nfrom (\nselect\n    "
-        f"{projection},\n    hash({hashed}) as raw_hash\nfrom source_rows\n)",
+        f"{_raw_projection(columns, path)},\n    hash({hashed}) as raw_hash\nfrom {relation}\n)"
     )
-    return columns
 
 
 def ignored_columns(columns: Iterable[str]) -> tuple[str, ...]:

@@ -242,6 +242,7 @@ def test_nobody_is_disturbed_and_nobody_sees_two_refreshes_at_once(shop: Shop, t
     readers = Readers(shop.published, tmp_path)
     watch = shop.refresh("--watch", "1", errors=errors)
     inode, published = shop.published.stat().st_ino, [(run_in(shop.published), started)]
+    overtaken = set()
     try:
         readers.wait_for_all(published[0][1])
         for number in range(1, REFRESHES + 1):
@@ -256,6 +257,7 @@ def test_nobody_is_disturbed_and_nobody_sees_two_refreshes_at_once(shop: Shop, t
                 assert cold.wait(timeout=600) == 0, errors.read_text()
                 inode, at = shop.published.stat().st_ino, time.monotonic()
                 if run_in(shop.published) != published[-1][0]:  # the watch was faster, and --full published once more
+                    overtaken.add(published[-1][0])  # perhaps before everybody had looked
                     published.append((run_in(shop.published), at))
                     readers.wait_for_all(at)
     finally:
@@ -283,7 +285,7 @@ def test_nobody_is_disturbed_and_nobody_sees_two_refreshes_at_once(shop: Shop, t
         assert whole == {None if reader.client.endswith(HASHES_OTHERWISE) else True}, reader.client
         seen = [reading["first"] for reading in reader.readings]
         assert all(before <= after for before, after in pairwise(seen)), reader.client
-        assert set(runs) <= set(seen), (reader.client, set(runs) - set(seen))
+        assert set(runs) - overtaken <= set(seen), (reader.client, set(runs) - set(seen))
     assert straddled > 0, "no connection was open while the file was replaced"
     within = statistics.quantiles(delays, n=100)
     assert within[49] < 1.0, within

@@ -19,6 +19,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.events import reading as reading_module
 from sqlseg.events.reading import Before, EventSource, Reading, read_events, record_reading
+from sqlseg.events.source_memory import find_changed_days
 from sqlseg.events.staging import NoUsableEvents
 
 NOON = datetime(2024, 3, 10, 12)
@@ -211,6 +212,34 @@ def test_files_that_are_as_they_were_are_still_compared_where_only_arrivals_were
     found = warm.read(later + DAY)
     assert (found.how, found.changes.events_new) == ("days", 1)
     assert warm.read(later + 2 * DAY).how == "nothing"
+
+
+def test_of_a_log_only_new_files_are_compared(warm, monkeypatch):
+    compared: list[bool] = []
+
+    def find(engine: Engine, *, appended: bool) -> None:
+        compared.append(appended)
+        find_changed_days(engine, appended=appended)
+
+    monkeypatch.setattr(reading_module, "find_changed_days", find)
+    warm.text, later = "select * from read_parquet('log*.parquet')", datetime(2100, 1, 1)
+    settle(warm, ARRIVED, name="log1.parquet")
+    assert warm.read(later).how == "days"  # just now the file was new, and could have been written again
+    warm.write([row("dan", NOON - DAY, id="4", ingested=NOON - 9 * DAY)], name="log2.parquet")
+    found = warm.read(later + DAY)
+    assert (found.how, found.changes.events_new, found.why) == ("days", 1, "1 days whose content is another were read")
+    assert warm.users("touched_users") == {"dan"}
+    # On the same day ingested_at is enough; what it does not show is looked for in all files on the next one.
+    warm.write([row("eve", NOON - DAY, id="5", ingested=later)], name="log3.parquet")
+    assert warm.read(later + DAY + HOUR).how == "arrivals"
+    warm.write([row("zoe", NOON - DAY, id="6", ingested=NOON - 9 * DAY)], name="log4.parquet")
+    assert warm.read(later + 2 * DAY).changes.events_new == 1
+    # A file of before that is another now.
+    warm.write([row("dan", NOON - DAY, 7.0, id="4", ingested=NOON - 9 * DAY)], name="log2.parquet")
+    warm.write([row("max", NOON, id="7", ingested=NOON)], name="log5.parquet")
+    found = warm.read(later + 3 * DAY)
+    assert (found.changes.events_new, found.changes.events_gone) == (2, 1)
+    assert compared == [False, True, False, False]
 
 
 def test_where_most_is_another_everything_is_read(warm, monkeypatch):
@@ -417,6 +446,28 @@ def test_comparing_days_comes_to_the_same_as_reading_everything(engines, first, 
 @arriving
 def test_reading_what_arrived_comes_to_the_same_as_reading_everything(engines, first, history):
     compare_histories(engines, first, history, ingested=True)
+
+
+@few
+@given(st.lists(st.tuples(steps(edits=True), st.booleans()), min_size=2, max_size=5))
+def test_comparing_new_files_comes_to_the_same_as_reading_everything(engines, history):
+    """Of a log of a file a step; in some steps the last but one is written anew."""
+    with TemporaryDirectory() as folder:
+        warm = emptied(engines[0], Path(folder), text="select * from read_parquet('log*.parquet')")
+        now, last = datetime(2100, 1, 1), [row("ann", NOON - 9 * DAY, id="sure", ingested=NOON)]
+        warm.write(last, name="log.parquet")
+        for number, (step, changed) in enumerate(history):
+            now += abs(step.hours) * HOUR
+            if changed and number > 0:
+                warm.write(carried_out(replace(step, arriving=()), last, NOON), name=f"log{number - 1}.parquet")
+            last = carried_out(replace(step, gone=(), edited=()), [], NOON)
+            warm.write(last, name=f"log{number}.parquet")
+            found = warm.read(now)
+            cold = emptied(engines[1], Path(folder), text=warm.text)
+            assert found.staged.fingerprint == cold.read(now).staged.fingerprint
+            assert warm.events() == cold.events()
+            assert warm.refused() == cold.refused()
+            assert warm.days() == cold.days()
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 -- The usable rows among which one is to be chosen anew: all of an event_id of which a row came or went, and without ids
--- all that equal such a row.
+-- all that equal such a row. Which rows of the events these are is looked up first: a join would carry every column of all
+-- events to it.
 create or replace temp table pool as
 with moved as (
     select event_id, event_hash from added_rows
@@ -9,11 +10,13 @@ with moved as (
 kept as (
     select 'events' as origin, rowid as row_number, * exclude (local_time)
     from sqlseg.events
-    where event_id in (select event_id from moved where event_id is not null)
-    union all by name
-    select 'events' as origin, rowid as row_number, * exclude (local_time)
-    from sqlseg.events
-    where event_hash in (select event_hash from moved where event_id is null) and event_id is null
+    where rowid in (
+        select rowid from sqlseg.events
+        where event_id in (select event_id from moved where event_id is not null)
+        union all
+        select rowid from sqlseg.events
+        where event_hash in (select event_hash from moved where event_id is null) and event_id is null
+    )
     union all by name
     select 'duplicates' as origin, rowid as row_number, * exclude (local_time)
     from sqlseg.duplicate_event

@@ -1,3 +1,6 @@
--- The events of all users whose parts are behind, read once for all parts.
+-- The events of all users whose parts are behind, read once for all parts. Which rows these are is looked up first: a join
+-- with the users would carry every column of all events to it.
 create or replace temp table events_of_behind as
-select * from sqlseg.events where user_id in (select user_id from sqlseg.behind_part)
+select *
+from sqlseg.events
+where rowid in (select rowid from sqlseg.events where user_id in (select user_id from sqlseg.behind_part))

@@ -1,3 +1,6 @@
--- The events of the touched users, read once for all that is computed of them.
+-- The events of the touched users, read once for all that is computed of them. Which rows these are is looked up first: a
+-- join with the users would carry every column of all events to it.
 create or replace temp table touched_events as
-select * from sqlseg.events where user_id in (select user_id from touched_users)
+select *
+from sqlseg.events
+where rowid in (select rowid from sqlseg.events where user_id in (select user_id from touched_users))
