@@ -250,7 +250,7 @@ def _carry_out(
         project = with_pins(engine, project)
     staged = reading.staged
     if last is not None and reading.how == "everything":
-        stopwatch.narrator.note(f"All of the sources was read: {reading.why}.")
+        stopwatch.narrator.note(f"All of the source was read: {reading.why}.")
     _tell_of_events(stopwatch.narrator, staged)
     if not project.settings.segmentations:
         stopwatch.narrator.note(
