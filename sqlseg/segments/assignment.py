@@ -13,7 +13,7 @@ import numpy as np
 from sqlseg.segments.blocks import STEPS, FloatArray, IntArray
 
 NOBODY = -1
-_VALUES_AT_ONCE = 4_000_000
+_VALUES_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True, eq=False)

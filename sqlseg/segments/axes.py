@@ -1,10 +1,11 @@
 """Turns an embedding onto its principal axes: as many as keep 90% of the variance, 16 at most."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from sqlseg.segments.blocks import FloatArray
+from sqlseg.segments.blocks import FloatArray, Vectors
 from sqlseg.segments.clustering import one_thread
 
 VARIANCE_KEPT = 0.90
@@ -23,7 +24,7 @@ class EmbeddingProjection:
     variance_kept: float
     scale: float
 
-    def along(self, vectors: FloatArray) -> FloatArray:
+    def along(self, vectors: Vectors) -> FloatArray:
         """Return users x axes, before scaling and with 0 at the centre; NaN for a user without an embedding.
 
         An axis lies together in memory, since its values are looked at one after the other.
@@ -37,15 +38,17 @@ class EmbeddingProjection:
         return found.T
 
 
-def fit_embedding(name: str, vectors: FloatArray, weight: float) -> EmbeddingProjection | str:
+def fit_embedding(name: str, vectors: Vectors, weight: float) -> EmbeddingProjection | str:
     """Return the projection that these users give (users x dimensions, NaN for one without), or why it is of no use."""
-    values = vectors[~np.isnan(vectors).all(axis=1)] if vectors.shape[1] else vectors
-    if values.shape[0] == 0 or values.shape[1] == 0:
+    known, center = _mean(vectors)
+    if known == 0 or vectors.shape[1] == 0:
         return "missing for every user"
-    center = values.mean(axis=0)
-    centered = values - center
+    scatter = np.zeros((len(center), len(center)))
+    for part in _known_parts(vectors):
+        part -= center
+        scatter += part.T @ part
     # Divided by all users: those without an embedding sit at the centre and count.
-    variances, axes = np.linalg.eigh(centered.T @ centered / len(vectors))
+    variances, axes = np.linalg.eigh(scatter / len(vectors))
     variances, axes = variances[::-1].clip(min=0.0), axes[:, ::-1].T
     total = float(variances.sum())
     if total <= _TINY**2:
@@ -63,3 +66,19 @@ def fit_embedding(name: str, vectors: FloatArray, weight: float) -> EmbeddingPro
         variance_kept=kept / total,
         scale=float(np.sqrt(weight / kept)),
     )
+
+
+def _known_parts(vectors: Vectors) -> Iterator[FloatArray]:
+    """Give copies of the vectors there are in double precision, a part of the users at a time."""
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        part = vectors[start : start + _ROWS_AT_ONCE]
+        yield part[~np.isnan(part).all(axis=1)].astype(np.float64)
+
+
+def _mean(vectors: Vectors) -> tuple[int, FloatArray]:
+    """Return how many users have a vector, and the mean of theirs."""
+    known, total = 0, np.zeros(vectors.shape[1])
+    for part in _known_parts(vectors):
+        known += len(part)
+        total += part.sum(axis=0)
+    return known, total / max(known, 1)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Vectors = NDArray[np.float32] | NDArray[np.float64]
+"""Vectors of an encoder in single precision, as it gives them, or what was made of them in double."""
 
 BlockKind = Literal["features", "embedding", "content"]
 
@@ -37,7 +39,7 @@ class Block:
     name: str
     kind: BlockKind
     columns: tuple[str, ...]
-    values: "FloatArray | csr_array"
+    values: "Vectors | csr_array"
     terms: tuple[str, ...] = ()
     texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """The text columns of a view by `<view>__<column>`, one text or None a user."""
@@ -46,6 +48,11 @@ class Block:
     def user_count(self) -> int:
         """The number of users, which all blocks of a segmentation share."""
         return int(self.values.shape[0])
+
+    @property
+    def figures(self) -> FloatArray:
+        """The values of columns that people read, which are in double precision."""
+        return np.asarray(self.values, dtype=np.float64)
 
     def take(self, rows: IntArray | slice) -> "Block":
         """Return the block of these rows only."""
@@ -82,7 +89,7 @@ def embedding_block(name: str, values: ArrayLike) -> Block:
     >>> embedding_block("encoder:behavior@1", [[0.0, 1.0]]).columns
     ()
     """
-    matrix = _matrix(name, values)
+    matrix = values if isinstance(values, np.ndarray) and values.dtype == np.float32 else _matrix(name, values)
     missing = np.isnan(matrix)
     torn = missing.any(axis=1) & ~missing.all(axis=1)
     if torn.any() or np.isinf(matrix).any():

@@ -133,7 +133,7 @@ def fit_design(slices: Sequence[Sequence[Block]]) -> Design:
     unknown: list[tuple[str, str]] = []
     embeddings: list[tuple[str, tuple[float, ...], tuple[float, ...]]] = []
     for number, block in enumerate(slices[0]):
-        values = np.vstack([blocks[number].values for blocks in slices])
+        values = np.vstack([blocks[number].values for blocks in slices], dtype=np.float64)
         if block.kind == "embedding":
             known = values[~np.isnan(values).any(axis=1)]
             if len(known):
@@ -216,5 +216,5 @@ def _column(given: Mapping[str, Block], name: str, column: str) -> FloatArray:
     block = _block(given, name)
     if column not in block.columns:
         raise UnusableInput(f"The forecasts were fitted with {column}, which {name} does not have.")
-    result: FloatArray = block.values[:, block.columns.index(column)]
+    result: FloatArray = block.figures[:, block.columns.index(column)]
     return result

@@ -7,6 +7,7 @@ users: of a sample drawn with replacement, in order, a third. Nothing here needs
 longer than most fits.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,17 +42,21 @@ class Points:
     def of(cls, X: FloatArray) -> "Points":
         """Return these users (rows of X), in the precision that tells them apart."""
         mean = X.mean(axis=0)
-        centered = X - mean
-        squares = np.einsum("ij,ij->i", centered, centered)
+        squares = np.empty(len(X))
+        for rows in _parts(len(X)):
+            centered = X[rows] - mean
+            np.einsum("ij,ij->i", centered, centered, out=squares[rows])
         farthest = float(squares.max())
-        single = 1e-30 < farthest < 1e30 and _APART_BY * np.finfo(np.float32).eps * farthest < _usual_square(centered)
+        least = _APART_BY * np.finfo(np.float32).eps * farthest
+        single = 1e-30 < farthest < 1e30 and least < _usual_square(X[:: -(-len(X) // _SAMPLE)] - mean)
         times = _times(X)
         if times is not None:
             first = np.cumsum(times) - times
-            centered, squares = centered[first], squares[first]
-        if single:
-            return cls(centered.astype(np.float32), squares.astype(np.float32), mean, times)
-        return cls(centered, squares, mean, times)
+            X, squares = X[first], squares[first]
+        figures = np.empty(X.shape, dtype=np.float32 if single else np.float64)
+        for rows in _parts(len(X)):  # users may be many: no second copy of them
+            np.subtract(X[rows], mean, out=figures[rows], casting="same_kind")
+        return cls(figures, squares.astype(figures.dtype), mean, times)
 
     def total(self, values: Figures) -> float:
         """Return the sum over all users of what is given for each place."""
@@ -133,8 +138,7 @@ def merged(points: Points, many: int, k: int, random: np.random.RandomState) -> 
 def means_of(X: FloatArray, labels: IntArray, count: int) -> FloatArray:
     """Return the means of the users of each cluster, clusters x inputs, without those that hold nobody."""
     sums = np.zeros((count, X.shape[1]))
-    for start in range(0, len(X), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    for rows in _parts(len(X)):
         sums += _indicator(labels[rows], count, X.dtype) @ X[rows]
     sizes = np.bincount(labels, minlength=count)
     return sums[sizes > 0] / sizes[sizes > 0, None]
@@ -166,9 +170,8 @@ def _sums(values: Figures, times: IntArray | None) -> FloatArray:
     return values.sum(axis=0, dtype=np.float64) if times is None else times @ values
 
 
-def _usual_square(X: FloatArray) -> float:
-    """Return the squared distance that users usually have to the nearest one who is different, in a small sample."""
-    some = X[:: -(-len(X) // _SAMPLE)]
+def _usual_square(some: FloatArray) -> float:
+    """Return the squared distance that a few users usually have to the nearest one who is different."""
     apart = np.zeros((len(some), len(some)))
     for figures in some.T:  # which stays in the cache, as differences of all inputs at once do not
         step = figures[:, None] - figures
@@ -179,13 +182,16 @@ def _usual_square(X: FloatArray) -> float:
     return float(np.median(nearest[np.isfinite(nearest)])) if np.isfinite(nearest).any() else 0.0
 
 
+def _parts(users: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS_AT_ONCE) for start in range(0, users, _ROWS_AT_ONCE))
+
+
 def _nearest(points: Points, centers: Figures) -> IntArray:
     """Return for each place the nearest centroid."""
     X = points.figures
     labels = np.empty(len(X), dtype=np.int64)
     twice, squares = (-2.0 * centers).T.astype(X.dtype), np.einsum("ij,ij->i", centers, centers)
-    for start in range(0, len(X), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    for rows in _parts(len(X)):
         far = X[rows] @ twice
         far += squares
         far.argmin(axis=1, out=labels[rows])
@@ -195,8 +201,7 @@ def _nearest(points: Points, centers: Figures) -> IntArray:
 def _squared_to_own(points: Points, centers: Figures, labels: IntArray) -> Figures:
     """Return for each place the squared distance to its centroid."""
     near = np.empty(len(labels), dtype=points.figures.dtype)
-    for start in range(0, len(labels), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    for rows in _parts(len(labels)):
         apart = centers[labels[rows]]
         apart -= points.figures[rows]
         near[rows] = np.einsum("ij,ij->i", apart, apart)

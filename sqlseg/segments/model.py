@@ -347,7 +347,7 @@ def drift_columns(preprocessing: Preprocessing, blocks: Sequence[Block]) -> dict
         if isinstance(fitted, FeatureScaling):
             names = given[fitted.name].columns
             for column in fitted.columns:
-                columns[column.name, 0] = values[:, names.index(column.name)]
+                columns[column.name, 0] = given[fitted.name].figures[:, names.index(column.name)]
         else:
             along = (
                 fitted.along(given[fitted.name].terms, values)

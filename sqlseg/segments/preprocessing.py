@@ -113,18 +113,19 @@ class Preprocessing:
             values = given[fitted.name].values
             if isinstance(fitted, ContentProjection):
                 last = first + len(fitted.components)
-                result[:, first:last] = _known(fitted.along(given[fitted.name].terms, values)) * fitted.scale
+                result[:, first:last] = _scaled(fitted.along(given[fitted.name].terms, values), fitted.scale)
             elif isinstance(fitted, FeatureScaling):
                 last = first + len(fitted.columns)
-                where = _positions(fitted, given[fitted.name].columns)
-                scale_columns(values, where, fitted.columns, fitted.scale, out=result[:, first:last])
+                block = given[fitted.name]
+                where = _positions(fitted, block.columns)
+                scale_columns(block.figures, where, fitted.columns, fitted.scale, out=result[:, first:last])
             else:
                 last = first + len(fitted.components)
                 if values.shape[1] != len(fitted.center):
                     raise UnusableInput(
                         f"{fitted.name} has {values.shape[1]} dimensions, the model knows {len(fitted.center)}."
                     )
-                result[:, first:last] = _known(fitted.along(values)) * fitted.scale
+                result[:, first:last] = _scaled(fitted.along(values), fitted.scale)
             first = last
         return rounded(result)
 
@@ -221,7 +222,7 @@ def fit_preprocessing(
             else:
                 columns.append(scaling)
         z = np.empty((block.user_count, len(columns)))
-        scale_columns(block.values, [block.columns.index(c.name) for c in columns], columns, 1.0, out=z)
+        scale_columns(block.figures, [block.columns.index(c.name) for c in columns], columns, 1.0, out=z)
         unique: list[int] = []
         repeated = _repeats(kept_names, kept, columns, z, repeated_above)
         for position, (column, repeats) in enumerate(zip(columns, repeated, strict=True)):
@@ -309,6 +310,8 @@ def _weights(blocks: Sequence[Block], weights: Mapping[str, float]) -> dict[str,
     return {name: float(weights.get(name, 1.0)) for name in names}
 
 
-def _known(values: FloatArray) -> FloatArray:
-    np.copyto(values, 0.0, where=np.isnan(values))
-    return values
+def _scaled(along: FloatArray, scale: float) -> FloatArray:
+    """Scale users x axes in place; who has nothing there sits at the centre."""
+    np.copyto(along, 0.0, where=np.isnan(along))
+    along *= scale
+    return along

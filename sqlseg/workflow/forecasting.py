@@ -11,7 +11,7 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.errors import SqlsegError
 from sqlseg.names import KNOWN_EVENT_TYPES
 from sqlseg.resources import sql_text
-from sqlseg.segments.blocks import Block, FloatArray, feature_block
+from sqlseg.segments.blocks import Block, FloatArray, Vectors, feature_block
 from sqlseg.segments.forecasting import (
     FittedForecasts,
     ForecastModel,
@@ -157,7 +157,7 @@ def known_of_users(engine: Engine, forecast: Forecast, moment: Moment) -> tuple[
     return tuple(blocks)
 
 
-def foretold_block(forecast: Forecast, embeddings: FloatArray, ages: FloatArray) -> Block:
+def foretold_block(forecast: Forecast, embeddings: Vectors, ages: FloatArray) -> Block:
     """Return what an encoder foretells by itself, of embeddings and the days since users' last token."""
     forecaster = open_forecaster(forecast.encoder)
     told = forecaster.forecasts(embeddings, ages)
@@ -178,7 +178,7 @@ def compute_forecasts(work: Work, moment: Moment) -> None:
                 **{name: pa.array(column, pa.float64()) for name, column in values.items()},
             }
         )
-        with work.engine.registered("forecast_rows", rows):
+        with work.engine.registered("forecast_rows", rows, large=True):
             table = f"sqlseg.{quoted(f'feature_{forecast.relation}')}"
             if moment.of_everyone:
                 work.engine.execute(f"create or replace table {table} as select * from forecast_rows order by user_id")

@@ -13,7 +13,7 @@ from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
 from sqlseg.insight.naming import Phrases
-from sqlseg.segments.blocks import Block, FloatArray, embedding_block, feature_block
+from sqlseg.segments.blocks import Block, FloatArray, Vectors, embedding_block, feature_block
 from sqlseg.settings import FittedSegmentation
 from sqlseg.workflow.content import Vocabulary, read_content
 from sqlseg.workflow.images import read_images
@@ -55,7 +55,7 @@ class Columns(Protocol):
     def features(self, engine: Engine, table: str) -> tuple[tuple[str, ...], FloatArray]:
         """Return the numeric columns of a computed feature view, and users x columns."""
 
-    def embeddings(self, engine: Engine, encoder: Encoder) -> FloatArray:
+    def embeddings(self, engine: Engine, encoder: Encoder) -> Vectors:
         """Return users x dimensions, NaN for those without an embedding."""
 
 
@@ -67,7 +67,7 @@ class ReadAnew:
         columns = tuple(numeric_columns(engine, table))
         return columns, read_features(engine, table, columns)
 
-    def embeddings(self, engine: Engine, encoder: Encoder) -> FloatArray:
+    def embeddings(self, engine: Engine, encoder: Encoder) -> Vectors:
         """Return users x dimensions, NaN for those without an embedding. Raises UnusableInput."""
         return read_embeddings(engine, encoder)
 
@@ -206,7 +206,7 @@ def _embedding_name(encoder: Encoder) -> str:
     return f"encoder:{encoder.ref}"
 
 
-def read_embeddings(engine: Engine, encoder: Encoder, users: str = POPULATION) -> FloatArray:
+def read_embeddings(engine: Engine, encoder: Encoder, users: str = POPULATION) -> Vectors:
     """Return the embeddings of users, users x dimensions, NaN for those without one. Raises UnusableInput."""
     # Rows come in any order, each with its place: to sort them by user would move every vector twice.
     places = f"select user_id, row_number() over (order by user_id) - 1 as place from {users}"
@@ -214,8 +214,10 @@ def read_embeddings(engine: Engine, encoder: Encoder, users: str = POPULATION) -
         f"select p.place, e.embedding from embeddings.{encoder.table} as e join ({places}) as p using (user_id)"
     )
     count = int(engine.value(f"select count(*) from {users}"))
-    values = np.full((count, encoder.manifest.dimensions), np.nan)
+    values = np.full((count, encoder.manifest.dimensions), np.nan, dtype=np.float32)
     for rows in table.to_batches():
         vectors = rows["embedding"].flatten().to_numpy(zero_copy_only=False)
         values[rows["place"].to_numpy()] = vectors.reshape(-1, encoder.manifest.dimensions)
-    return np.asarray(embedding_block(_embedding_name(encoder), values).values)
+    del table
+    embedding_block(_embedding_name(encoder), values)  # which refuses those that are not finite
+    return values

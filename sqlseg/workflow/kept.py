@@ -19,7 +19,7 @@ from sqlseg.encoders.manifest import Encoder
 from sqlseg.engine.duckdb import Engine
 from sqlseg.features.view import View
 from sqlseg.segments.assignment import NOBODY, Assignment
-from sqlseg.segments.blocks import FloatArray, IntArray
+from sqlseg.segments.blocks import FloatArray, IntArray, Vectors
 from sqlseg.workflow.inputs import READ_ANEW, read_embeddings, read_features, read_users
 from sqlseg.workflow.materialise import fresh_rows
 from sqlseg.workflow.segmenting import Placed
@@ -60,16 +60,18 @@ Run = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class _Matrix:
-    """Columns of all users, or vectors; while it is `stale`, rows of the touched ones are of the refresh before.
+    """Columns of all users, in double precision, or vectors, in single.
+
+    While it is `stale`, rows of the touched ones are of the refresh before.
 
     Once users have come or gone, `values` lie in a `room` with space for more, a line a column or one of all vectors:
     to move rows there costs a tenth of what it takes to have new memory for all of them.
     """
 
     columns: tuple[str, ...]
-    values: FloatArray
+    values: NDArray[Any]
     stale: bool = False
-    room: FloatArray | None = None
+    room: NDArray[Any] | None = None
 
     def moved(self, runs: list[Run]) -> "_Matrix":
         """Return the matrix with its rows moved, stale; new ones are NaN. What was there before is written over."""
@@ -83,7 +85,7 @@ class _Matrix:
                 _move(line, runs, step)
         else:
             space = (count + count // _SPACE + 1) * step
-            room = np.empty((width if self.columns else 1, space))
+            room = np.empty((width if self.columns else 1, space), dtype=self.values.dtype)
             lines = self.values.T if self.columns else [np.ascontiguousarray(self.values).reshape(-1)]
             for line, values in zip(room, lines, strict=True):
                 for first, last, row in runs:
@@ -214,7 +216,7 @@ class Kept:
         if self._has_room(view.table, 8 * len(view.columns) * users, users):
             self.features(engine, view.table)
 
-    def embeddings(self, engine: Engine, encoder: Encoder) -> FloatArray:
+    def embeddings(self, engine: Engine, encoder: Encoder) -> Vectors:
         """Return users x dimensions, NaN for those without an embedding. Raises UnusableInput."""
         held = self._matrices.get(encoder.table)
         if held is None:
@@ -284,7 +286,7 @@ def _runs(count: int, gone: IntArray, come: IntArray) -> list[Run]:
     return [(first, last, int(source[first])) for first, last in pairwise(borders)]
 
 
-def _move(line: FloatArray, runs: list[Run], step: int) -> None:
+def _move(line: NDArray[Any], runs: list[Run], step: int) -> None:
     """Move rows of so many values within a line; new ones are NaN.
 
     What moves down is moved from the first on, what moves up from the last on, so none is written over before its turn.
@@ -318,7 +320,7 @@ def _moved(places: Assignment, runs: list[Run]) -> Assignment:
     )
 
 
-def _read_only(values: FloatArray) -> FloatArray:
+def _read_only(values: NDArray[Any]) -> NDArray[Any]:
     shown = values.view()
     shown.flags.writeable = False
     return shown

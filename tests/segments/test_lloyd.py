@@ -27,6 +27,13 @@ def test_from_the_same_beginning_it_ends_where_scikit_learn_does(seed):
     assert np.allclose(means_of(X, expected.labels_, 6), expected.cluster_centers_)
 
 
+def test_users_are_taken_a_part_at_a_time():
+    X = cloud(users=lloyd._ROWS_AT_ONCE + 7)
+    points, apart = Points.of(X), X - X.mean(axis=0)
+    np.testing.assert_array_equal(points.figures, apart.astype(np.float32))
+    np.testing.assert_array_equal(points.squares, np.einsum("ij,ij->i", apart, apart).astype(np.float32))
+
+
 def test_beginnings_are_as_good_as_scikit_learns():
     for seed in range(3):
         X = cloud(seed=seed)

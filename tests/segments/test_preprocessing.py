@@ -113,6 +113,16 @@ def test_an_embedding_keeps_the_axes_that_hold_nine_tenths():
     assert len(fit_preprocessing([flat]).blocks[0].components) == 16
 
 
+def test_vectors_in_single_precision_are_worked_on_in_double():
+    single = (np.random.default_rng(0).normal(size=(5_000, 8)) * np.arange(1, 9) + 3).astype(np.float32)
+    single[[7, 4_999]] = np.nan
+    blocks = [embedding_block("encoder:e@1", values) for values in (single, single.astype(np.float64))]
+    assert [block.values.dtype for block in blocks] == [np.float32, np.float64]
+    fitted = [fit_preprocessing([block]) for block in blocks]
+    assert fitted[0] == fitted[1]
+    np.testing.assert_array_equal(*(fitted[0].transform([block]) for block in blocks))
+
+
 def test_users_are_turned_onto_the_axes_of_an_embedding_a_part_at_a_time():
     values = np.random.default_rng(0).normal(size=(5_000, 8)) * np.arange(1, 9) + 3
     values[[7, 4_999]] = np.nan

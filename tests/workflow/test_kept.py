@@ -192,7 +192,7 @@ def test_other_segments_or_another_model_are_read_from_the_warehouse():
 
 
 def test_only_so_much_is_kept_of_a_user():
-    with Engine.open(None) as engine, patch.object(kept_module, "BYTES_A_USER", 31):
+    with Engine.open(None) as engine, patch.object(kept_module, "BYTES_A_USER", 23):
         warehouse, kept = Warehouse(engine), Kept()
         warehouse.touch(dict.fromkeys(USERS, "there"))
         kept.renew(engine)
