@@ -62,42 +62,56 @@ def best_question(leaf: Sorted, classes: IntArray, count: int, smallest: int) ->
     `classes` has the class, of so many, of every user of the tree.
     """
     users = leaf.order.shape[1]
-    own = classes[leaf.order]
-    unknown = np.isnan(leaf.values)
+    own, unknown = classes[leaf.order], np.isnan(leaf.values)
     missing = unknown.sum(axis=1)
-    total = np.bincount(own[0], minlength=count).astype(np.float64)
-    of_unknown = np.stack([(unknown & (own == one)).sum(axis=1) for one in range(count)]).astype(np.float64)
     # A place p has the users 0 .. p of a feature's order below it; a border is one where the next value is another.
-    borders = leaf.values[:, 1:] > leaf.values[:, :-1] + _APART
-    features, places = np.nonzero(borders)
-    below = np.stack([(own == one).cumsum(axis=1, dtype=np.int32)[features, places] for one in range(count)])
-    some = np.flatnonzero(missing)
+    features, places = np.nonzero(leaf.values[:, 1:] > leaf.values[:, :-1] + _APART)
+    beside_unknown, some = missing[features] > 0, np.flatnonzero(missing)
+    questions = []
     # Users of unknown value above, below, and alone above all who are known.
-    questions = [
-        (features, below.astype(np.float64), leaf.values[features, places], leaf.values[features, places + 1], False),
-    ]
-    if some.size:
-        with_unknown = missing[features] > 0
-        features, places = features[with_unknown], places[with_unknown]
-        values = leaf.values[features, places], leaf.values[features, places + 1]
-        questions.append((features, below[:, with_unknown] + of_unknown[:, features], *values, True))
-        all_known = np.full(some.size, np.inf, dtype=np.float32)
-        questions.append((some, total[:, None] - of_unknown[:, some], all_known, all_known, False))
+    for feature, place, unknown_below in (
+        (features, places, False),
+        (features[beside_unknown], places[beside_unknown], True),
+        (some, users - missing[some] - 1, False),
+    ):
+        on_left = place + 1 + (missing[feature] if unknown_below else 0)
+        enough = (on_left >= smallest) & (users - on_left >= smallest)
+        questions.append(_Questions(feature[enough], place[enough], on_left[enough], unknown_below))
+    total = np.bincount(own[0], minlength=count).astype(np.float64)
+    for one in range(count):  # a class at a time: questions are many
+        of_class = own == one
+        so_far, of_unknown = of_class.cumsum(axis=1, dtype=np.int32), (unknown & of_class).sum(axis=1)
+        for asked in questions:
+            asked.count_over(so_far, of_unknown, total[one])
     best: Question | None = None
-    for feature, left, low, high, unknown_below in questions:
-        on_left = left.sum(axis=0)
-        enough = np.flatnonzero((on_left >= smallest) & (users - on_left >= smallest))
-        if not enough.size:
+    for asked in questions:
+        if not asked.feature.size:
             continue
-        left, on_left = left[:, enough], on_left[enough]
-        purity = (left**2).sum(axis=0) / on_left + ((total[:, None] - left) ** 2).sum(axis=0) / (users - on_left)
+        purity = asked.squares_below / asked.on_left + asked.squares_above / (users - asked.on_left)
         first = int(purity.argmax())
         gain = float(purity[first] - (total**2).sum() / users)
-        place = enough[first]
-        if best is None or (gain, -feature[place]) > (best.gain, -best.feature):
-            threshold = _between(low[place], high[place])
-            best = Question(int(feature[place]), threshold, unknown_below, gain)
+        feature, place = int(asked.feature[first]), int(asked.place[first])
+        if best is None or (gain, -feature) > (best.gain, -best.feature):
+            low, high = leaf.values[feature, place : place + 2]
+            threshold = np.inf if np.isnan(high) else _between(low, high)
+            best = Question(feature, threshold, asked.unknown_below, gain)
     return best
+
+
+class _Questions:
+    """Questions that part a leaf after a place in the order of a feature, and their sides' squared class counts."""
+
+    def __init__(self, feature: IntArray, place: IntArray, on_left: IntArray, unknown_below: bool) -> None:
+        self.feature, self.place, self.on_left, self.unknown_below = feature, place, on_left, unknown_below
+        self.squares_below, self.squares_above = np.zeros(len(feature)), np.zeros(len(feature))
+
+    def count_over(self, so_far: NDArray[np.int32], of_unknown: IntArray, total: float) -> None:
+        """Add one class: its users up to each place of each feature, those of unknown value, and all of them."""
+        left = so_far[self.feature, self.place].astype(np.float64)
+        if self.unknown_below:
+            left += of_unknown[self.feature]
+        self.squares_below += left**2
+        self.squares_above += (total - left) ** 2
 
 
 def _between(low: np.float32, high: np.float32) -> float:
