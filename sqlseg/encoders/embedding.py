@@ -66,8 +66,8 @@ class Database(Protocol):
     def table(self, sql: str, parameters: Any = None) -> pa.Table:
         """Return the result as an Arrow table."""
 
-    def registered(self, name: str, table: pa.Table) -> AbstractContextManager[None]:
-        """Make an Arrow table readable under a name while the block runs."""
+    def registered(self, name: str, table: pa.Table, *, large: bool = False) -> AbstractContextManager[None]:
+        """Make an Arrow table readable under a name while the block runs; a large one is not held any longer."""
 
     def describe(self, sql: str) -> dict[str, str]:
         """Return the columns of a query and their types."""
@@ -143,7 +143,7 @@ def embed(
         # Held as Arrow: a temporary table of a transaction stays in memory until its end, even when replaced.
         rows = encoding.result()
         embedded += len(rows) - rows["embedding"].null_count
-        with engine.registered("embed_rows", rows):
+        with engine.registered("embed_rows", rows, large=True):
             changed = "select user_id from embed_rows where embedding is not null"
             engine.execute(f"delete from {table} where user_id in ({changed})")
             engine.execute(f"insert into {table} {sql_text('steps/embed/changed_rows.sql')}", known)

@@ -1,4 +1,4 @@
-"""Keeps pyarrow from what sqlseg has no use for."""
+"""Keeps pyarrow from what sqlseg has no use for, and DuckDB from holding Arrow tables for longer than it reads them."""
 
 import sys
 
@@ -29,3 +29,20 @@ def leave_pandas_out() -> None:
         pa.array([])
     finally:
         sys.meta_path.remove(_NoPandas)
+
+
+class Lent:
+    """An Arrow table to be read by whoever holds this, until it is taken back; then nothing of it is held."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table: pa.Table | None = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give the table to one reader, by the Arrow PyCapsule interface."""
+        if self._table is None:
+            raise LookupError("The table has been taken back.")
+        return self._table.__arrow_c_stream__(requested_schema)
+
+    def take_back(self) -> None:
+        """Let go of the table."""
+        self._table = None

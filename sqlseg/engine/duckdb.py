@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import duckdb
 import pyarrow as pa
 
+from sqlseg.engine.arrow import Lent
 from sqlseg.engine.encryption import NoCrypto, explained_without_key
 from sqlseg.engine.errors import QueryFailed, explained, one_line_up
 from sqlseg.engine.filesystems import spellings
@@ -237,10 +238,15 @@ class Engine:
         return {name: kind for name, kind, *_ in self.rows(f"describe {sql}")}
 
     @contextmanager
-    def registered(self, name: str, table: pa.Table) -> Iterator[None]:
-        """Make an Arrow table readable as a relation of this name, for as long as the block runs."""
+    def registered(self, name: str, table: pa.Table, *, large: bool = False) -> Iterator[None]:
+        """Make an Arrow table readable as a relation of this name, for as long as the block runs.
+
+        Within a transaction DuckDB holds what was registered until that ends. Of a `large` table it does not, but
+        neither does it know how many rows there are when it plans a query.
+        """
+        lent = Lent(table) if large else None
         try:
-            self._connection.register(name, table)
+            self._connection.register(name, lent or table)
         except (duckdb.Error, RuntimeError) as error:
             raise self._explained(error) from error
         try:
@@ -250,6 +256,9 @@ class Engine:
             with suppress(duckdb.Error):
                 self._connection.unregister(name)
             raise
+        finally:
+            if lent is not None:
+                lent.take_back()
         self._connection.unregister(name)
 
     @contextmanager

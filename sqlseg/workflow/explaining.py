@@ -1,5 +1,6 @@
 """Writes why users are in their segments: the reasons of each, and the rule that imitates the model."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from sqlseg.engine.duckdb import Engine
 from sqlseg.insight.rules import imitate, readable_rule
 from sqlseg.resources import sql_text
+from sqlseg.segments.blocks import IntArray
 from sqlseg.segments.explain import UserReasons
 from sqlseg.workflow.inputs import Readable
 from sqlseg.workflow.recording import Run
@@ -27,7 +29,7 @@ def record_reasons(engine: Engine, name: str, placed: Placed, users: NDArray[Any
     if placed.reasons is None:
         engine.execute(delete, where)
         return
-    with engine.registered("reason_rows", _reason_rows(placed, placed.reasons, users)):
+    with engine.registered("reason_rows", _reason_rows(placed, placed.reasons, users), large=True):
         if placed.changed is None and not everyone:
             engine.execute(sql_text("steps/segments/other_reasons.sql"), where)
         engine.execute(delete, where)
@@ -35,13 +37,15 @@ def record_reasons(engine: Engine, name: str, placed: Placed, users: NDArray[Any
 
 
 def _reason_rows(placed: Placed, reasons: UserReasons, users: NDArray[Any]) -> pa.Table:
-    ids = np.array(placed.segment_ids, dtype=object)
+    def texts(numbers: IntArray, values: Sequence[str] | NDArray[Any]) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array(values, pa.string()))
+
     return pa.table(
         {
-            "user_id": pa.array(users[reasons.user], pa.string()),
-            "segment_id": pa.array(ids[placed.labels[reasons.user]], pa.string()),
+            "user_id": texts(reasons.user, users),
+            "segment_id": texts(placed.labels[reasons.user], placed.segment_ids),
             "rank": pa.array(reasons.rank, pa.int32()),
-            "feature": pa.array(np.array(reasons.features, dtype=object)[reasons.feature], pa.string()),
+            "feature": texts(reasons.feature, reasons.features),
             "value": pa.array(reasons.value, pa.float64(), mask=np.isnan(reasons.value)),
             "contribution": pa.array(reasons.contribution, pa.float64()),
         }

@@ -43,7 +43,7 @@ class Run:
 def find_moves(engine: Engine, name: str, placed: Placed, users: NDArray[Any], causes: NDArray[Any]) -> None:
     """Leave who is in another segment than before in the temporary table moves, and where users are now in assigned."""
     engine.execute("drop table if exists assigned")
-    with engine.registered("assigned_rows", placed.table(users, causes)):
+    with engine.registered("assigned_rows", placed.table(users, causes), large=True):
         engine.execute("create temp table assigned as select * from assigned_rows")
     where = {"segmentation": name, "everyone": placed.changed is None}
     engine.execute(sql_text("steps/segments/find_moves.sql"), where)

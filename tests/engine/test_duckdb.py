@@ -277,3 +277,19 @@ def test_changes_may_wait_in_the_log_for_a_checkpoint_beside_other_work(tmp_path
             engine.execute("insert into small values (2)")
     with Engine.open(path, read_only=True) as engine:
         assert engine.value("select sum(n) from small") == 3
+
+
+def test_a_large_table_is_held_no_longer_than_it_is_registered(engine):
+    pool = pa.default_memory_pool()
+    before = pool.bytes_allocated()
+    with engine.transaction():
+        for large, held in ((True, 0), (False, 8_000_000)):
+            rows = pa.table({"n": pa.array(range(1_000_000))})
+            with engine.registered("rows", rows, large=large):
+                del rows
+                for _ in range(2):  # it is read as often as it is asked for
+                    assert engine.row("select count(*), sum(n) from rows") == (1_000_000, 499_999_500_000)
+                engine.execute("create or replace temp table kept as select * from rows")
+            assert pool.bytes_allocated() - before == pytest.approx(held, abs=100_000)
+        assert engine.value("select sum(n) from kept") == 499_999_500_000
+    assert pool.bytes_allocated() == before
