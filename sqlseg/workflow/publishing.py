@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.memory import give_back_memory
 from sqlseg.errors import SqlsegError
 from sqlseg.names import Relation
 from sqlseg.publish import patching
@@ -93,6 +94,8 @@ def _publish(
     if patch is not None:
         published = {table: as_published(project, users) for table, users in patch.by_user.items()}
         patch = replace(patch, by_user=published)
+    if patch is None:  # whatever was read before is not what the whole file is built from
+        give_back_memory(engine, project.settings.warehouse.memory_limit)
     # One thread writes either file, so both at a time.
     with engine.beside() as other, beside(other.checkpoint if checkpoint else None):
         return _patched_or_whole(engine, path, relations, patch, stopwatch)

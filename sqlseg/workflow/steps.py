@@ -151,6 +151,7 @@ def place_everyone(work: Work) -> dict[str, tuple[str, ...]]:
     if (problem := missing_content(work.engine, work.project)) is not None:
         raise problem
     work.checked, work.activity_kept = None, False
+    work.give_back_memory()
     drifted = {}
     for plan in work.plan.segmentations:
         placed = place_users(work, plan)
@@ -219,6 +220,7 @@ def causes_of_moves(work: Work, plan: SegmentationPlan, before: Before) -> NDArr
 def record_everything(work: Work, before: Before) -> None:
     """Write segments, memberships, history, profiles and measures."""
     engine = work.engine
+    work.give_back_memory()
     if not work.activity_kept:
         _keep_activity(work)
     begin_restating(engine)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.memory import give_back_memory
 from sqlseg.features.view import View
 from sqlseg.segments.blocks import Block
 from sqlseg.segments.model import ClusterModel
@@ -163,6 +164,11 @@ class Work:
     def views_beside(self, name: str) -> tuple[View, ...]:
         """Return what people read beside a segmentation: feature views, and all that is learned."""
         return (*self.project.views_beside(name), *self.learned_views)
+
+    def give_back_memory(self) -> None:
+        """Give back what was read for a step that is over, where everybody is computed anew; nothing may be running."""
+        if self.plan.everyone_because is not None:
+            give_back_memory(self.engine, self.project.settings.warehouse.memory_limit)
 
     @property
     def only_past_changed(self) -> bool:
