@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from features import take_in
-from measuring import keep_result, peak_kb
+from measuring import keep_result
+from peak_memory import peak_kb
 
 from sqlseg.encoders.batching import cut_batches, pad_right
 from sqlseg.encoders.embedding import embed, token_slices

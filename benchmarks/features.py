@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
-from measuring import ProcessRun, ProgramFailed, keep_result, peak_kb, run_process
+from measuring import ProcessRun, ProgramFailed, keep_result, run_process
+from peak_memory import peak_kb
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import prepare_warehouse

@@ -91,11 +91,6 @@ def run_process(script: str, arguments: Iterable[object], report: Path, threads:
     return ProcessRun(round(wall, 2), round(cpu, 2), round(found["peak_kb"] / 1024), found)
 
 
-def peak_kb() -> int:
-    """Return the largest memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def keep_result(name: str, figures: Mapping[str, object], threads: int) -> Path:
     """Write results/<name>.json with the day, the machine and the commit; return the file."""
     RESULTS.mkdir(exist_ok=True)

@@ -26,7 +26,8 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-from measuring import ProcessRun, ProgramFailed, keep_result, peak_kb, run_process
+from measuring import ProcessRun, ProgramFailed, keep_result, run_process
+from peak_memory import peak_kb
 
 from sqlseg.encoders.batching import cut_batches
 from sqlseg.encoders.embedding import SLICE_USERS

@@ -4,12 +4,13 @@ Usage: python sqlseg_way.py EVENTS.parquet PROJECT_DIR REPORT.json THREADS [MEMO
 """
 
 import json
-import resource
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from peak_memory import peak_kb
 
 from sqlseg.cli.process import end_process, quick_imports
 
@@ -85,7 +86,7 @@ def main(events: Path, directory: Path, report: Path, threads: int, memory_limit
             {
                 "seconds": {name: round(value, 2) for name, value in found.items()},
                 "segments": segment_count(directory),
-                "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                "peak_kb": peak_kb(),
             }
         ),
         encoding="utf-8",

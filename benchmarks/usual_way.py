@@ -7,7 +7,6 @@ same events and as of the same moment, all in UTC. What is fair and unfair about
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import holidays
 import numpy as np
 import onnxruntime
 import pandas as pd
+from peak_memory import peak_kb
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
@@ -582,7 +582,7 @@ def main(events_path: Path, result_path: Path, report_path: Path) -> None:
     report = {
         "seconds": {name: round(value, 2) for name, value in SECONDS.items()},
         "segments": int(members["segment_id"].nunique()),
-        "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak_kb": peak_kb(),
     }
     report_path.write_text(json.dumps(report), encoding="utf-8")
 

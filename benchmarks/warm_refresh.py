@@ -24,7 +24,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import duckdb
-from measuring import machine, peak_kb, run_process
+from measuring import machine, run_process
+from peak_memory import peak_kb
 from sqlseg_way import SETTINGS
 
 from sqlseg.cli.process import end_process
