@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlseg.engine.duckdb import Engine
+from sqlseg.resources import sql_text
 
 _MANY = 50
 """From so many years on, to look at every event is quicker than to ask for them one by one."""
@@ -13,13 +14,12 @@ def years_of_events(engine: Engine) -> list[int]:
 
     The first and the last one are quick to find; of each between them it is enough to come upon one event.
     """
-    bounds = engine.row("select year(min(local_time)), year(max(local_time)) from sqlseg.events")
-    if bounds is None or bounds[0] is None:
+    first, last = engine.rows(sql_text("steps/events/first_and_last_year.sql"))[0]
+    if first is None:
         return []
-    first, last = bounds
     if last - first >= _MANY:
         return [row[0] for row in engine.rows("select distinct year(local_time) from sqlseg.events order by 1")]
-    return [year for year in range(first, last + 1) if year in bounds or _has_events(engine, year)]
+    return [year for year in range(first, last + 1) if year in (first, last) or _has_events(engine, year)]
 
 
 def _has_events(engine: Engine, year: int) -> bool:

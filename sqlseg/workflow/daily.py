@@ -33,12 +33,13 @@ def record_daily(engine: Engine, run: Run, name: str, *, remembered: bool) -> No
     sums of doubles are not taken apart: what was bought on a day that has changed is summed up anew.
     """
     if remembered:
-        some = "select * from sqlseg.first_day where user_id in (select user_id from changed_users)"
-        _keep_stays(engine, run, name, "stays_now", some)
+        _keep_stays(engine, run, name, "stays_now", sql_text("steps/daily/first_days_now.sql"))
+        engine.create_temp_view("days_now", sql_text("steps/daily/days_now.sql"))
         engine.execute(sql_text("steps/daily/changed_days.sql"))
         days = "select * from sqlseg.user_day where day in (select day from changed_days)"
         engine.execute(f"create or replace temp table days_again as {days}")
-        buyers = "select * from sqlseg.first_day where user_id in (select user_id from days_again)"
+        # For a day on which somebody bought, it makes no difference how far before it the first stay reaches back.
+        buyers = "select user_id, min(day) as day from days_again group by user_id"
         _keep_stays(engine, run, name, "stays_again", buyers)
         days, stays = "days_again", "stays_again"
     else:

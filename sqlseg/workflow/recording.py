@@ -40,10 +40,15 @@ class Run:
     seed: int
 
 
-def find_moves(engine: Engine, name: str, placed: Placed, users: NDArray[Any], causes: NDArray[Any]) -> None:
-    """Leave who is in another segment than before in the temporary table moves, and where users are now in assigned."""
+def find_moves(
+    engine: Engine, name: str, placed: Placed, users: NDArray[Any], causes: NDArray[Any], spent: FloatArray
+) -> None:
+    """Leave who is in another segment than before in the temporary table moves, and where users are now in assigned.
+
+    `spent` is the revenue of each user.
+    """
     engine.execute("drop table if exists assigned")
-    with engine.registered("assigned_rows", placed.table(users, causes), large=True):
+    with engine.registered("assigned_rows", placed.table(users, causes, spent), large=True):
         engine.execute("create temp table assigned as select * from assigned_rows")
     where = {"segmentation": name, "everyone": placed.changed is None}
     engine.execute(sql_text("steps/segments/find_moves.sql"), where)

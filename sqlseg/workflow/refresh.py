@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -124,13 +125,14 @@ def refresh(
     dry: bool = False,
     kept: Kept | None = None,
     checkpoint: bool = True,
+    closing: ExitStack | None = None,
 ) -> Outcome:
     """Bring a project's segment tables up to date and publish them; with `dry`, find out what that would do.
 
     Everything in the warehouse happens in one transaction, and the published file is replaced in one step after it:
     a refresh that fails or is killed leaves both as they were. `kept` is what an earlier one has left in memory, and
     will have from this one. Without `checkpoint` what has changed stays in the log beside the warehouse, which
-    `take_over_log` empties. Raises SqlsegError.
+    `take_over_log` empties. With `closing` the warehouse is closed when that is. Raises SqlsegError.
     """
     project = open_project(directory)
     check_lock(project)
@@ -151,7 +153,8 @@ def refresh(
     else:
         command = "sqlseg plan" if dry else "sqlseg refresh"
         engine = open_warehouse(project, command, patience, prepared=not dry, sources=True, kept=kept)
-    with engine, CopyBeside(project.settings.warehouse.published) as copy:
+    with ExitStack() as at_end, CopyBeside(project.settings.warehouse.published) as copy:
+        (closing or at_end).enter_context(engine)
         try:
             outcome = refresh_within(engine, project, options, clock, narrator, dry=dry, kept=kept, copy=copy)
         except KeyboardInterrupt:
@@ -272,6 +275,7 @@ def _carry_out(
         data_through = max(data_through, last_through)
 
     def plan_for(drifted: Mapping[str, tuple[str, ...]]) -> Plan:
+        there = engine.rows("select schema_name, name from sqlseg.computed_relation")
         return make_plan(
             project,
             staged=staged,
@@ -281,10 +285,7 @@ def _carry_out(
             data_through=data_through,
             last=last,
             models=models,
-            statistics_there=frozenset(
-                f"stats.{row[0]}"
-                for row in engine.rows("select name from sqlseg.computed_relation where schema_name = 'stats'")
-            ),
+            statistics_there=frozenset(f"stats.{name}" for schema, name in there if schema == "stats"),
             forecasts_there=forecasts_in_use(engine, readable=options.refit == "always"),
             sentiment_there=sentiment_in_use(engine) if project.sentiment else None,
             behind=segmentations_behind(engine),
@@ -292,9 +293,7 @@ def _carry_out(
             refit=options.refit,
             full=options.full,
             drifted=drifted,
-            tables_there=frozenset(
-                row[0] for row in engine.rows("select name from sqlseg.computed_relation where schema_name = 'sqlseg'")
-            ),
+            tables_there=frozenset(name for schema, name in there if schema == "sqlseg"),
             concerns=concerns,
         )
 

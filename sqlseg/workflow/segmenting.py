@@ -14,7 +14,7 @@ from sqlseg.errors import OtherModelFormat
 from sqlseg.insight.quality import segment_quality
 from sqlseg.segments.algorithms import FINDS_THE_NUMBER
 from sqlseg.segments.assignment import NOBODY, Assignment
-from sqlseg.segments.blocks import Block, IntArray
+from sqlseg.segments.blocks import Block, FloatArray, IntArray
 from sqlseg.segments.choice_of_k import measures_by_number
 from sqlseg.segments.explain import UserReasons, pinned_first, user_reasons
 from sqlseg.segments.identity import Lineage, match_segments, next_segment_number
@@ -67,7 +67,7 @@ class Placed:
         """Return the number of users of each segment in use."""
         return np.bincount(self.labels, minlength=len(self.segment_ids)).astype(np.int64)
 
-    def table(self, users: NDArray[Any], causes: NDArray[Any]) -> pa.Table:
+    def table(self, users: NDArray[Any], causes: NDArray[Any], spent: FloatArray) -> pa.Table:
         """Return one row for each user looked at, as the SQL of this step reads it under the name `assigned`."""
         ids = np.array([*self.segment_ids, None], dtype=object)
         rows = slice(None) if self.changed is None else self.changed
@@ -85,6 +85,7 @@ class Placed:
                     else pa.array(self.probability[rows], pa.float64())
                 ),
                 "cause": pa.array(causes[rows], pa.string()),
+                "revenue": pa.array(spent[rows], pa.float64()),
             }
         )
 

@@ -265,7 +265,8 @@ def record_one(
     version = model.version if model and not fitted else next_model_version(engine, plan.name)
     everyone = placed.changed is None and not work.others_stand
     work.kept.place(plan.name, version, placed)
-    recording.find_moves(engine, plan.name, placed, work.users, causes)
+    spent = work.kept.features(engine, REVENUE)[1][:, 0]
+    recording.find_moves(engine, plan.name, placed, work.users, causes, spent)
     remembered = remember_days(engine, run, plan.name, work.days_follow)
     work.users_moved += recording.record_moves(engine, run, plan.name)
     if not everyone:
@@ -275,7 +276,6 @@ def record_one(
         remember_model(engine, plan.name, ModelInUse(version, plan.definition))
     names = recording.name_segments(engine, plan.name, placed, readable, standing, fitted=fitted)
     rule = plan.definition["sql"] if isinstance(segmentation, RulesSegmentation) else None
-    spent = work.kept.features(engine, REVENUE)[1][:, 0]
     recording.record_membership(engine, run, plan.name, placed, names, version, rule, spent, everyone=everyone)
     record_reasons(engine, plan.name, placed, work.users, everyone=everyone)
     if not everyone:

@@ -48,7 +48,7 @@ def touch_changed_attributes(engine: Engine, before: AttributesBefore) -> tuple[
 
 
 def _columns(engine: Engine, kind: str) -> tuple[tuple[str, str], ...]:
-    return tuple(engine.columns("sqlseg", kind).items())
+    return tuple(engine.describe(f"sqlseg.{kind}").items())
 
 
 def _items(engine: Engine) -> str:

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,10 @@ LONGEST_PAUSE = 900.0
 
 @dataclass(frozen=True)
 class Round:
-    """One refresh among many; `outcome` or `error` is set. `seconds` it took, and will pass before the next one."""
+    """One refresh among many; `outcome` or `error` is set. `seconds` it took to publish, or to fail.
+
+    `pause` seconds will pass before the next one.
+    """
 
     number: int
     finished_at: datetime
@@ -125,25 +128,25 @@ def watch(
             started = clock.seconds()
             outcome, error = None, None
             try:
-                with _garbage_left():
-                    outcome = refresh(directory, options, clock, once, kept=kept, checkpoint=False)
+                with _garbage_left(), ExitStack() as closing:
+                    outcome = refresh(directory, options, clock, once, kept=kept, checkpoint=False, closing=closing)
+                    seconds = clock.seconds() - started  # nobody waits for the warehouse to be closed
                 failures = 0
             except Interrupted as stopped:
                 narrator.note(stopped.message)
                 return tally
             except SqlsegError as problem:
-                error = problem
+                outcome, error = None, problem
+                seconds = clock.seconds() - started
                 failures += 1
-            seconds = clock.seconds() - started
             pause = pause_after(every, seconds, failures)
             number = tally.done + tally.noop + tally.failed + 1
             one = Round(number, clock.now(), seconds, outcome, error, failures, pause)
             tally.add(one)
             tell(one, tally)
             if outcome is not None:
-                told = clock.seconds()
                 _make_ready(directory, outcome, once, kept)
-                pause = max(0.0, pause - (clock.seconds() - told))
+                pause = max(0.0, pause - (clock.seconds() - started - seconds))
             wait(pause)
     except KeyboardInterrupt:
         return tally

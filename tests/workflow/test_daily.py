@@ -91,7 +91,7 @@ class Life:
         labels = np.array([self.segment[user] for user in users], dtype=np.int64)
         numbers = np.zeros(len(users))
         placed = Placed(SEGMENTS, labels, np.full(len(users), -1), numbers, numbers, None, {})
-        find_moves(engine, "tier", placed, users, np.full(len(users), "behavior", dtype=object))
+        find_moves(engine, "tier", placed, users, np.full(len(users), "behavior", dtype=object), numbers)
         remembered = remember_days(engine, run, "tier", f"run-{self.runs - 1:03}" if followed else None)
         assert remembered == (self.runs > 1 and bool(self.there))
         record_moves(engine, run, "tier")

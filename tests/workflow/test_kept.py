@@ -84,7 +84,7 @@ class Warehouse:
 
     def place(self, placed: Placed, everybody: np.ndarray) -> None:
         """Put down where users are."""
-        rows = placed.table(everybody, np.full(len(everybody), "behavior", dtype=object))
+        rows = placed.table(everybody, np.full(len(everybody), "behavior", dtype=object), np.zeros(len(everybody)))
         with self.engine.registered("rows_", rows):
             self.engine.execute("delete from segments.membership")
             self.engine.execute(

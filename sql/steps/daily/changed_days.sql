@@ -1,5 +1,5 @@
 -- Days on which what the changed_users bought is other than before, or counts for another segment.
--- Reads days_then with stays_then, and sqlseg.user_day with stays_now.
+-- Reads days_then with stays_then, and days_now with stays_now.
 create or replace temp table changed_days as
 with counted_then as (
     select s.segment_id, d.user_id, d.day, d.orders, d.revenue
@@ -9,7 +9,7 @@ with counted_then as (
 ),
 counted_now as (
     select s.segment_id, d.user_id, d.day, d.orders, d.revenue
-    from sqlseg.user_day as d
+    from days_now as d
     join stays_now as s
         on s.user_id = d.user_id and d.day >= s.first_day and (s.end_day is null or d.day < s.end_day)
 )
