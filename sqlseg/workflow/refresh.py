@@ -369,6 +369,7 @@ def _carry_out(
             "seconds": json.dumps(stopwatch.seconds),
         },
     )
+    work.give_back_memory()  # a commit needs some of its own
     return Outcome(
         run_id,
         work.plan,
