@@ -65,7 +65,7 @@ def import_what_fits(*, scikit_learn: bool) -> None:
     k-means does without scikit-learn, which takes a second; the other algorithms and everything learned need it.
     """
     pa.array([])  # looks for pandas, which takes half a second where it is installed
-    for name in ("scipy.special", "scipy.optimize", *(("sklearn.cluster",) if scikit_learn else ())):
+    for name in ("scipy.special", *(("sklearn.cluster",) if scikit_learn else ())):
         import_module(name)
 
 

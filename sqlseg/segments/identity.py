@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sqlseg.segments.blocks import FloatArray, IntArray
 from sqlseg.segments.measures import jaccard
+from sqlseg.segments.pairing import best_pairs
 
 Relation = Literal["kept", "split", "merged", "born", "retired"]
 
@@ -143,9 +144,7 @@ def match_counts(
     score = likeness.copy()
     if distances is not None:
         score -= _TIE_BREAK * _relative(distances)
-    from scipy.optimize import linear_sum_assignment  # takes a quarter of a second to import
-
-    rows, columns = linear_sum_assignment(score, maximize=True)
+    rows, columns = best_pairs(score)
     matched = {
         int(new): int(old) for old, new in zip(rows, columns, strict=True) if likeness[old, new] >= MINIMUM_OVERLAP
     }
@@ -191,9 +190,7 @@ def _matched_by_place(shared: IntArray, distances: FloatArray, matched: Mapping[
     unknown = [new for new in np.flatnonzero(shared.sum(axis=0) == 0) if new not in matched]
     if not emptied or not unknown:
         return {}
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(_relative(distances)[np.ix_(emptied, unknown)])
+    rows, columns = best_pairs(-_relative(distances)[np.ix_(emptied, unknown)])
     pairs = ((int(emptied[row]), int(unknown[column])) for row, column in zip(rows, columns, strict=True))
     return {
         new: old

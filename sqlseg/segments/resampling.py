@@ -15,6 +15,7 @@ from sqlseg.segments.assignment import assign
 from sqlseg.segments.blocks import STEPS, FloatArray, IntArray
 from sqlseg.segments.clustering import Algorithm, Clustering, sampled_rows
 from sqlseg.segments.measures import contingency
+from sqlseg.segments.pairing import best_pairs
 from sqlseg.segments.shapes import Centroids
 
 REFITS = 10
@@ -105,10 +106,8 @@ def bootstrap_refits(
 
 def _matched(sample: FloatArray, labels: IntArray, centers: FloatArray, count: int) -> FloatArray:
     """Return the centroids in the order of the segments that hold their users, count x inputs."""
-    from scipy.optimize import linear_sum_assignment
-
     shared = contingency(labels, assign(sample, centers).labels, count, len(centers))
-    segments, clusters = linear_sum_assignment(shared, maximize=True)
+    segments, clusters = best_pairs(shared)
     matched = np.full((count, sample.shape[1]), np.nan)
     matched[segments] = centers[clusters]
     return matched
