@@ -20,6 +20,10 @@ from sqlseg.errors import SqlsegError
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 VectorFunction = Callable[..., pa.Array]
 
+ROW_GROUP_SIZE = 51_200
+"""Rows that are compressed at a time in files that sqlseg writes. With the usual 122,880 all smaller tables would be
+left to the commit, which compresses them on one thread. What a file has in other groups stays as it is."""
+
 _CTRL_C_WHILE_REGISTERING = re.compile(r"of the object registered as '\w+' failed: KeyboardInterrupt")
 """How DuckDB tells of a Ctrl-C that came while it looked at an Arrow table."""
 
@@ -66,15 +70,12 @@ class Engine:
         With a key the file is encrypted, and so is what is spilled. Raises DatabaseLocked, DatabaseDamaged,
         PathNotWritable or DiskFull; with a key NoCrypto, WrongDatabaseKey or DatabaseNotEncrypted.
         """
-        if key is not None and path is not None:
-            spill = temp_directory or path.with_name(f"{path.name}.tmp")
-            engine = cls.open(None, threads=threads, memory_limit=memory_limit, temp_directory=spill)
-            try:
-                engine._open_encrypted(path, key, read_only=read_only)
-            except BaseException:
-                engine.close()
-                raise
-            return engine
+        database = ":memory:" if path is None else str(path)
+        attached = path if key is not None or not read_only else None
+        if attached is not None:
+            # By its name connections of this process share one in memory, as they would share that of the file.
+            database = ":memory:" if key is not None else f":memory:{path}"
+            temp_directory = temp_directory or attached.with_name(f"{attached.name}.tmp")
         config: dict[str, Any] = {}
         if threads is not None:
             config["threads"] = threads
@@ -83,7 +84,7 @@ class Engine:
         if temp_directory is not None:
             config["temp_directory"] = str(temp_directory)
         try:
-            connection = duckdb.connect(":memory:" if path is None else str(path), read_only=read_only, config=config)
+            connection = duckdb.connect(database, read_only=read_only and attached is None, config=config)
         except duckdb.Error as error:
             raise explained(error, path) from error
         engine = cls(connection, path)
@@ -93,13 +94,29 @@ class Engine:
         engine.execute("set autoinstall_known_extensions = false")
         # DuckDB 1.5 takes a file that is written again at once for the one that it knows, and mixes the two.
         engine.execute("set enable_external_file_cache = false")
+        if attached is not None:
+            try:
+                engine._attach_itself(attached, key, read_only=read_only)
+            except BaseException:
+                engine.close()
+                raise
         return engine
 
-    def _open_encrypted(self, path: Path, key: str, *, read_only: bool) -> None:
-        self.load_crypto()
-        self._database, self.path = path.name.lstrip(".").partition(".")[0], path  # as DuckDB names what it opens
-        self.attach(path, self._database, read_only=read_only, key=key)
-        self.execute(f"use {quoted(self._database)}")
+    def _attach_itself(self, path: Path, key: str | None, *, read_only: bool) -> None:
+        """Put a file in the place of the database in memory: only so can it have a key or other row groups.
+
+        It gets the name that DuckDB gives it, which may be that of the one in memory. Where this process has it open
+        already, the database in memory is that of the first connection, with the file in its place.
+        """
+        if key is not None:
+            self.load_crypto()
+        self.execute(f"attach if not exists ':memory:' as {_STAND_IN}; use {_STAND_IN}.main")
+        if self.row("select 1 from duckdb_databases() where database_name = 'memory' and path is null"):
+            self.execute("detach memory")
+            self.attach(path, None, read_only=read_only, key=key, row_group_size=None if read_only else ROW_GROUP_SIZE)
+        of_files = "select database_name from duckdb_databases() where path is not null order by database_oid"
+        self._database = str(self.value(of_files))
+        self.execute(f"use {quoted(self._database)}.main; detach {_STAND_IN}")
 
     def load_crypto(self) -> None:
         """Make encrypted databases writable, and encrypt what is spilled. Raises NoCrypto."""
@@ -308,7 +325,7 @@ class Engine:
         """
         other = type(self)(self._connection.cursor(), self.path, self._database)
         if self._database is not None:
-            other.execute(f"use {quoted(self._database)}")
+            other.execute(f"use {quoted(self._database)}.main")
         try:
             yield other
         finally:
@@ -356,7 +373,7 @@ class Engine:
     def attach(
         self,
         path: Path | str,
-        alias: str,
+        alias: str | None,
         *,
         kind: Literal["duckdb", "sqlite", "postgres"] = "duckdb",
         read_only: bool = True,
@@ -364,7 +381,10 @@ class Engine:
         key: str | None = None,
         row_group_size: int | None = None,
     ) -> None:
-        """Attach a database under a name, a new one in a file format, with row groups of a size; `key` encrypts it."""
+        """Attach a database under a name, a new one in a file format; `key` encrypts it.
+
+        New rows of its tables get row groups of a size. Without an alias DuckDB names it.
+        """
         options = ["READ_ONLY"] if read_only else []
         if kind != "duckdb":
             options.append(f"TYPE {kind}")
@@ -375,7 +395,8 @@ class Engine:
         if row_group_size is not None:
             options.append(f"ROW_GROUP_SIZE {row_group_size}")
         clause = f" ({', '.join(options)})" if options else ""
-        statement = f"attach {_literal(str(path))} as {quoted(alias)}{clause}"
+        name = "" if alias is None else f" as {quoted(alias)}"
+        statement = f"attach {_literal(str(path))}{name}{clause}"
         if key is not None:
             try:
                 self._connection.execute(statement)
@@ -389,7 +410,7 @@ class Engine:
             self._connection.execute(statement)
         except duckdb.Error as error:
             raise explained(error, Path(path)) from error
-        if kind == "duckdb":
+        if kind == "duckdb" and alias is not None:
             self._attached[alias] = Path(path)
 
     def detach(self, alias: str) -> None:
@@ -427,6 +448,9 @@ def quoted(identifier: str) -> str:
     """
     return '"' + identifier.replace('"', '""') + '"'
 
+
+_STAND_IN = '"/"'
+"""The database that is there until the file is; none of a file is called so."""
 
 _DATABASE_FILES = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.duckdb import ROW_GROUP_SIZE, Engine, quoted
 from sqlseg.engine.errors import PathNotWritable
 from sqlseg.errors import SqlsegError
 
@@ -36,7 +36,7 @@ def rewrite_database(
             if key is not None or fresh_key is not None:
                 engine.load_crypto()
             engine.attach(path, "before", key=key)
-            engine.attach(fresh, "after", read_only=False, key=fresh_key)
+            engine.attach(fresh, "after", read_only=False, key=fresh_key, row_group_size=ROW_GROUP_SIZE)
             engine.execute("copy from database before to after")
             rows = _row_counts(engine, "before")
             if _row_counts(engine, "after") != rows:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.duckdb import ROW_GROUP_SIZE, Engine, quoted
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
 from sqlseg.names import PRIVACY, RUN, Relation
@@ -12,7 +12,6 @@ from sqlseg.publish.catalogue import Catalogue, Entry, read_catalogue, view_text
 from sqlseg.publish.content_hash import TableContent, content_hash, content_sql, table_contents
 from sqlseg.publish.snapshot import (
     ALIAS,
-    ROW_GROUP_SIZE,
     Built,
     PublishedRelation,
     SnapshotDiffers,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.duckdb import ROW_GROUP_SIZE, Engine, quoted
 from sqlseg.engine.errors import PathNotWritable
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
@@ -18,10 +18,6 @@ from sqlseg.publish.spare import discard_spare
 
 STORAGE_VERSION = "v1.0.0"
 """DuckDB's oldest stable file format: clients from 0.10.3 on open it."""
-
-ROW_GROUP_SIZE = 51_200
-"""Rows that are compressed at a time. With the usual 122,880 all smaller tables would be left to the commit, which
-compresses them on one thread, and in a third more time."""
 
 ALIAS = "sqlseg_snapshot"
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.engine.duckdb import ROW_GROUP_SIZE, Engine, quoted
 from sqlseg.engine.errors import (
     DatabaseDamaged,
     DatabaseLocked,
@@ -195,6 +195,79 @@ def test_reading_only(tmp_path):
     Engine.open(path).close()
     with Engine.open(path, read_only=True) as engine, pytest.raises(SqlsegError):
         engine.execute("create table t (x int)")
+
+
+GROUPS = (
+    "select count from pragma_storage_info('{}') where column_id = 0 and segment_type <> 'VALIDITY' order by 1 desc"
+)
+
+
+def rows_of_groups(engine, table):
+    return [count for (count,) in engine.rows(GROUPS.format(table))]
+
+
+@pytest.mark.parametrize("name", ["shop", "memory", "main", "temp", "pg_catalog", "a b", "it's", ".hidden", "x.y"])
+def test_a_file_is_opened_under_the_name_that_duckdb_gives_it(tmp_path, name):
+    path = tmp_path / f"{name}.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        (called,) = connection.execute("select current_database()").fetchone()
+        connection.execute("create schema features; create table features.kept as select 1 as n")
+    with Engine.open(path) as engine:
+        databases = "select database_name from duckdb_databases() where not internal"
+        assert engine.rows(f"{databases} union all select current_database()") == [(called,)] * 2
+        assert engine.relation_exists("features", "kept")
+        engine.execute("create table kept as select 2 as n")
+        with engine.beside() as beside:
+            assert beside.value("select current_database()") == called
+            assert beside.value("from main.kept") == 2
+        engine.confine([tmp_path / "data"])
+        engine.execute("insert into kept values (3)")
+        engine.checkpoint()
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("from kept order by n").fetchall() == [(2,), (3,)]
+
+
+def test_a_file_may_be_opened_twice(tmp_path):
+    path = tmp_path / "memory.duckdb"
+    with Engine.open(path) as one, Engine.open(path) as other:
+        one.execute("create table t as select 1 as n")
+        assert other.value("from t") == 1
+        one.close()
+        other.execute("insert into t values (2)")
+    with Engine.open(path, read_only=True) as reader:
+        assert reader.value("select sum(n) from t") == 3
+
+
+def test_what_is_written_is_compressed_in_small_groups_of_rows(tmp_path):
+    path = tmp_path / "w.duckdb"
+    with Engine.open(path) as engine:
+        engine.execute("create table t as select range as n from range(110_000)")
+        engine.checkpoint()
+        assert rows_of_groups(engine, "t") == [ROW_GROUP_SIZE, ROW_GROUP_SIZE, 110_000 - 2 * ROW_GROUP_SIZE]
+    assert not path.with_name("w.duckdb.wal").exists()
+
+
+def test_larger_groups_of_rows_in_a_file_stay(tmp_path):
+    path = tmp_path / "w.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table t as select range as n, range as m from range(200_000)")
+    with duckdb.connect(str(path)) as connection:
+        # What is left in the log is taken over in groups of another size as well.
+        connection.execute("pragma disable_checkpoint_on_shutdown")
+        connection.execute(
+            "delete from t where n % 1000 = 0; insert into t select range, 0 from range(200_000, 400_000)"
+        )
+    assert path.with_name("w.duckdb.wal").exists()
+    with Engine.open(path) as engine:
+        engine.execute("delete from t where n % 1000 = 1; update t set m = -1 where n % 1000 = 2")
+        engine.execute("insert into t select range, 0 from range(400_000, 500_000)")
+        engine.checkpoint()
+        assert rows_of_groups(engine, "t")[0] == 122_880
+    with duckdb.connect(str(path)) as connection:
+        counts = "select count(*), count(distinct n), sum(n), count(*) filter (m = -1) from t"
+        found = connection.execute(counts).fetchone()
+        left = set(range(500_000)) - set(range(0, 200_000, 1000)) - set(range(1, 400_000, 1000))
+        assert found == (len(left), len(left), sum(left), 400)
 
 
 # -- the warehouse -----------------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ import duckdb
 import pytest
 from shops import CLUSTERS, RULES, bought, viewed
 
-from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.duckdb import ROW_GROUP_SIZE, Engine
 from sqlseg.names import PRIVACY, RUN, Relation
 from sqlseg.publish import patching
 from sqlseg.publish.content_hash import TableContent
 from sqlseg.publish.patching import NoPatch, Patch, patch_copy
-from sqlseg.publish.snapshot import ROW_GROUP_SIZE, PublishedRelation, building_file, publish_snapshot
+from sqlseg.publish.snapshot import PublishedRelation, building_file, publish_snapshot
 from sqlseg.publish.touched_rows import TouchedRows
 from sqlseg.workflow import publishing
 
