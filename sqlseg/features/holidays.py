@@ -33,15 +33,17 @@ def holiday_table(country: str | None, years: Iterable[int]) -> pa.Table:
     found: dict[date, str] = {}
     if country is not None:
         import holidays  # a tenth of a second, for projects that have a country
+        from holidays.registry import EntityLoader
 
         code, _, part = country.upper().partition("-")
-        supported = holidays.list_supported_countries()
-        if code not in supported:
-            raise UnknownCountry(country, supported)
-        if part and part not in supported[code]:
-            raise UnknownCountry(country, [code, *(f"{code}-{known}" for known in supported[code])])
+        codes = frozenset(EntityLoader.get_country_codes())
+        if code not in codes:
+            raise UnknownCountry(country, codes)
+        known = getattr(holidays, code)
+        if part and part not in known.subdivisions:
+            raise UnknownCountry(country, [code, *(f"{code}-{subdivision}" for subdivision in known.subdivisions)])
         # Without a language the names would follow the machine's.
-        language = next((name for name in holidays.list_localized_countries().get(code, []) if name == "en_US"), None)
+        language = "en_US" if "en_US" in known.supported_languages else None
         days = holidays.country_holidays(code, subdiv=part or None, years=sorted(years), language=language)
         found = {day: str(name) for day, name in days.items()}
     ordered = sorted(found)

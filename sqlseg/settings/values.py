@@ -223,9 +223,9 @@ def time_zone(value: object) -> str:
 
 
 def country(value: object) -> str:
-    from holidays import list_supported_countries
+    from holidays.registry import EntityLoader
 
-    known = list_supported_countries()
+    known = frozenset(EntityLoader.get_country_codes())  # names them without importing the holidays of all
     if isinstance(value, str) and value in known:
         return value
     upper = value.upper() if isinstance(value, str) else ""

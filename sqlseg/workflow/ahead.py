@@ -4,6 +4,7 @@ import threading
 from datetime import datetime
 
 from sqlseg.features.binding import MATERIALIZED, WAREHOUSE, bound_sql, every_user_sql
+from sqlseg.features.holidays import holiday_table
 from sqlseg.segments.algorithms import import_what_fits
 from sqlseg.settings import ClusterSegmentation, FittedSegmentation
 from sqlseg.workflow.project import Project
@@ -20,6 +21,7 @@ def begin_ahead(project: Project, *, everyone: bool) -> None:
 def _work_ahead(project: Project, everyone: bool) -> None:
     if everyone:
         _bind(project)
+        holiday_table(project.settings.project.country, [])  # imports the holidays of all countries
     import_what_fits(scikit_learn=_needs_scikit_learn(project))
 
 
