@@ -139,6 +139,7 @@ def _compute_contents(work: Work, moment_of: Callable[[View], Moment], *, latest
 def compute(work: Work) -> Before:
     """Compute the inputs as of now, and where moves may have several causes as of the last refresh as well."""
     before: Before = {}
+    work.give_back_memory()
     renew_statistics(work)
     renew_forecasts(work)
     renew_sentiment(work)
