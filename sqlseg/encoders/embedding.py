@@ -17,10 +17,10 @@ from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
 
 SLICES = 8
-SLICE_USERS, SLICE_USERS_AT_MOST = 50_000, 125_000
+SLICE_USERS, SLICE_USERS_AT_MOST = 35_000, 125_000
 """Users whose tokens are read at a time are an eighth of all, within these bounds.
 
-Events in the order of a log are read whole for every slice. 50,000 users with 64 tokens of 13 figures each make 170 MB,
+Events in the order of a log are read whole for every slice. 35,000 users with 64 tokens of 13 figures each make 120 MB,
 of which there are two at most; larger slices take no more than the 2 kB a user that segments need later.
 """
 
