@@ -1,15 +1,19 @@
 """The published file from a copy of the last one: only rows that differ are written, and the whole is compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from sqlseg.engine.duckdb import ROW_GROUP_SIZE, Engine, quoted
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError
 from sqlseg.names import PRIVACY, RUN, Relation
 from sqlseg.publish.catalogue import Catalogue, Entry, read_catalogue, view_texts
-from sqlseg.publish.content_hash import TableContent, content_hash, content_sql, table_contents
+from sqlseg.publish.content_hash import TableContent, content_hash, table_contents
+from sqlseg.publish.old_rows import OldRows, old_rows_beside
 from sqlseg.publish.snapshot import (
     ALIAS,
     Built,
@@ -33,8 +37,6 @@ Rows that are replaced leave dead space behind; so there is never more than a th
 
 SMALLEST_BYTES = 32 * 2**20
 """Smaller files are built whole as quickly."""
-
-_PLACE = '"place of the row"'
 
 _STORAGE_V1_0_0 = (64).to_bytes(8, "little")
 
@@ -89,11 +91,16 @@ def patch_copy(
         catalogue = read_catalogue(engine)
         _check_origin(engine, catalogue, patch)
         columns = _check_layout(engine, catalogue, relations)
+        tables = [one for one in relations if one.kind == "table"]
+        by_user = [one for one in tables if one.target in patch.by_user and one.target in patch.contents]
+        users_of = {one.target: patch.by_user[one.target] for one in by_user}
         # A log would be written and read again at once, and is of no use to a copy that nobody knows yet.
-        with engine.transaction(logged=False):
+        with old_rows_beside(engine, users_of) as old_rows, engine.transaction(logged=False):
             known = patch.contents if found_whole and _is_of(engine, patch.contents) else None
+            others = [one for one in tables if one.target not in users_of]
+            written = _replace_tables(engine, others, columns, known)
             touched = TouchedRows(engine, {name: n for name, n in patch.at_end.items() if name in catalogue.sources})
-            written = _bring_up_to_date(engine, relations, columns, patch, known, touched)
+            written |= _replace_rows(engine, by_user, columns, patch, touched, old_rows)
             made = _renew_views_and_comments(engine, relations, catalogue, written)
             expected = {target: one.content for target, one in written.items()}
             hashed = stamp(engine, expected, run_id)
@@ -190,29 +197,6 @@ def _check_layout(
     return columns
 
 
-def _bring_up_to_date(
-    engine: Engine,
-    relations: Sequence[PublishedRelation],
-    columns: Mapping[Relation, Mapping[str, str]],
-    patch: Patch,
-    known: Mapping[Relation, TableContent] | None,
-    touched: TouchedRows,
-) -> dict[Relation, _Written]:
-    """Change the rows of tables that differ; return what they then must hold.
-
-    `known` is what the copy holds, where that is certain.
-    """
-    tables = [relation for relation in relations if relation.kind == "table"]
-    by_user = [one for one in tables if one.target in patch.by_user and one.target in patch.contents]
-    written = _replace_tables(engine, [one for one in tables if one not in by_user], columns, known)
-    for relation in sorted(by_user, key=lambda one: one.source in touched.views):
-        target, users = relation.target, patch.by_user[relation.target]
-        fresh = touched.read(relation, projection(columns[target]), users)
-        written[target] = _replace_rows(engine, target, fresh, users, patch.contents[target])
-    touched.drop()
-    return {relation.target: written[relation.target] for relation in tables}
-
-
 def _in_copy(target: Relation) -> str:
     return f"{ALIAS}.{target.schema}.{quoted(target.name)}"
 
@@ -238,31 +222,52 @@ def _replace_tables(
     return written
 
 
-def _replace_rows(engine: Engine, target: Relation, fresh: str, users: str, before: TableContent) -> _Written:
-    """Replace the rows of some users by fresh ones; return what the table then must hold, given what it did before.
+def _replace_rows(
+    engine: Engine,
+    tables: Sequence[PublishedRelation],
+    columns: Mapping[Relation, Mapping[str, str]],
+    patch: Patch,
+    touched: TouchedRows,
+    old_rows: Callable[[Relation], OldRows],
+) -> dict[Relation, _Written]:
+    """Replace the rows of some users by fresh ones; return what the tables then must hold, given what they did before.
 
     Rows of all others are those that were published before. To read them in the warehouse once more takes longer than
     the rest of the patch; that the file has kept them is seen when it is verified, or was before it was copied.
     """
-    table = _in_copy(target)
-    theirs = f"select rowid as {_PLACE}, * from {table} where user_id in (select user_id from {users})"
-    engine.execute(f"create or replace temp table old_rows as {theirs}")
-    found = engine.row(
-        "select o.row_count, o.row_hash, n.row_count, n.row_hash, "
-        f"exists (select 1 from old_rows where user_id not in (select user_id from {fresh})) "
-        f"from ({content_sql(target, f'(select * exclude ({_PLACE}) from old_rows)')}) as o, "
-        f"({content_sql(target, fresh)}) as n"
-    )
-    assert found is not None
-    if found[4]:
-        # Deleted rows stay in the file as bytes until it is built anew.
-        raise NoPatch("users are gone, of whom nothing may be left")
-    old, new = TableContent(int(found[0]), int(found[1])), TableContent(int(found[2]), int(found[3]))
-    if old == new:
-        return _Written(before, _NOTHING)
-    engine.execute(f"delete from {table} where rowid in (select {_PLACE} from old_rows)")
-    engine.execute(f"insert into {table} select * from {fresh}")
-    return _Written(before.replaced(old, new), new)
+    fresh = {
+        one.target: touched.read(one, projection(columns[one.target]), patch.by_user[one.target])
+        for one in sorted(tables, key=lambda one: one.source in touched.views)
+    }
+    contents = table_contents(engine, {target: f"select * from {rows}" for target, rows in fresh.items()})
+    users, written = _users(engine, fresh), dict[Relation, _Written]()
+    for target, rows in fresh.items():
+        old, new, before = old_rows(target), contents[target], patch.contents[target]
+        if not pc.all(pc.is_in(old.users, value_set=users[target]), min_count=0).as_py():
+            # Deleted rows stay in the file as bytes until it is built anew.
+            raise NoPatch("users are gone, of whom nothing may be left")
+        if old.content == new:
+            written[target] = _Written(before, _NOTHING)
+            continue
+        with engine.registered("old_places", old.places):
+            engine.execute(f"delete from {_in_copy(target)} where rowid in (select place from old_places)")
+        engine.execute(f"insert into {_in_copy(target)} select * from {rows}")
+        written[target] = _Written(before.replaced(old.content, new), new)
+    touched.drop()
+    return written
+
+
+def _users(engine: Engine, relations: Mapping[Relation, str]) -> dict[Relation, pa.ChunkedArray]:
+    """Return the users of whom there are rows, by table."""
+    parts = [
+        f"select distinct {number} as number, user_id from {rows}" for number, rows in enumerate(relations.values())
+    ]
+    if not parts:
+        return {}
+    found = engine.table(" union all ".join(parts))
+    return {
+        target: found.filter(pc.equal(found["number"], number))["user_id"] for number, target in enumerate(relations)
+    }
 
 
 _STORED: dict[Relation, tuple[str, str]] = {}
