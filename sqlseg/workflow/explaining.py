@@ -40,9 +40,11 @@ def _reason_rows(placed: Placed, reasons: UserReasons, users: NDArray[Any]) -> p
     def texts(numbers: IntArray, values: Sequence[str] | NDArray[Any]) -> pa.Array:
         return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array(values, pa.string()))
 
+    # All users are not written down once more for the reasons of a few.
+    few = len(reasons.user) < len(users)
     return pa.table(
         {
-            "user_id": texts(reasons.user, users),
+            "user_id": pa.array(users[reasons.user], pa.string()) if few else texts(reasons.user, users),
             "segment_id": texts(placed.labels[reasons.user], placed.segment_ids),
             "rank": pa.array(reasons.rank, pa.int32()),
             "feature": texts(reasons.feature, reasons.features),
