@@ -21,6 +21,9 @@ class Relation:
         return f"{self.schema}.{self.name}"
 
 
+WHOLE_ROW: Final = '"a whole row"'
+"""An alias of relations whose rows are hashed: where a column has the name of the alias, it alone would be hashed."""
+
 REASON: Final = Relation("segments", "reason")
 """The one that is a view, also in the published file."""
 

@@ -10,6 +10,7 @@ from sqlseg.engine.duckdb import Engine, duckdb_version
 from sqlseg.events.erasure import NOBODY, Erased
 from sqlseg.events.source_files import is_settled, kept_signature, signature_text, source_signature
 from sqlseg.events.staging import keep_attributes, shop_sql
+from sqlseg.names import WHOLE_ROW
 
 
 def read_attributes(
@@ -44,7 +45,8 @@ def read_attributes(
         if same and is_settled(signature, known[2]) and engine.relation_exists("sqlseg", kind):
             return str(known[3])
     keep_attributes(engine, kind, path if there else None, project, erased=erased)
-    fingerprint = str(engine.value(f"select count(*) || '/' || coalesce(sum(hash(t)), 0) from sqlseg.{kind} as t"))
+    hashed = f"coalesce(sum(hash({WHOLE_ROW})), 0) from sqlseg.{kind} as {WHOLE_ROW}"
+    fingerprint = str(engine.value(f"select count(*) || '/' || {hashed}"))
     engine.execute("delete from sqlseg.attribute_memory where kind = $kind", {"kind": kind})
     if signature is not None:
         engine.execute(

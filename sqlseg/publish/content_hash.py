@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlseg.engine.duckdb import Engine, quoted
-from sqlseg.names import RUN, Relation
+from sqlseg.names import RUN, WHOLE_ROW, Relation
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def content_sql(target: Relation, source: str) -> str:
     # The hash itself stands in segments.run.
     columns = "* exclude (content_hash)" if target == RUN else "*"
     return (
-        "select count(*) as row_count, coalesce(sum(hash(t)), 0) as row_hash "
-        f"from (select {columns} from {source}) as t"
+        f"select count(*) as row_count, coalesce(sum(hash({WHOLE_ROW})), 0) as row_hash "
+        f"from (select {columns} from {source}) as {WHOLE_ROW}"
     )
 
 

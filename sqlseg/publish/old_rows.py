@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sqlseg.engine.duckdb import Engine, quoted
-from sqlseg.names import Relation
+from sqlseg.names import WHOLE_ROW, Relation
 from sqlseg.publish.content_hash import TableContent
 from sqlseg.publish.snapshot import ALIAS
 
@@ -47,8 +47,9 @@ def old_rows_beside(engine: Engine, users_of: Mapping[Relation, str]) -> Iterato
 
 def _find(other: Engine, table: Relation, users: str) -> OldRows:
     rows = other.table(
-        f"select t.rowid as place, t.user_id, hash(t) as hashed from {ALIAS}.{table.schema}.{quoted(table.name)} as t "
-        f"where t.user_id in (select user_id from {users})"
+        f"select rowid as place, user_id, hash({WHOLE_ROW}) as hashed "
+        f"from {ALIAS}.{table.schema}.{quoted(table.name)} as {WHOLE_ROW} "
+        f"where user_id in (select user_id from {users})"
     )
     return OldRows(
         rows.select(["place"]), rows["user_id"].unique(), TableContent(len(rows), _sum(rows["hashed"].to_numpy()))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlseg.engine.duckdb import Engine, quoted
+from sqlseg.names import WHOLE_ROW
 from sqlseg.resources import sql_text
 
 TOUCHED = "touched_users"
@@ -52,7 +53,8 @@ def _columns(engine: Engine, kind: str) -> tuple[tuple[str, str], ...]:
 
 
 def _items(engine: Engine) -> str:
-    rows = engine.value("select count(*) || '/' || coalesce(sum(hash(t)), 0) from sqlseg.items as t")
+    hashed = f"coalesce(sum(hash({WHOLE_ROW})), 0) from sqlseg.items as {WHOLE_ROW}"
+    rows = engine.value(f"select count(*) || '/' || {hashed}")
     return f"{_columns(engine, 'items')} {rows}"
 
 

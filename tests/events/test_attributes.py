@@ -8,6 +8,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import prepare_warehouse
 from sqlseg.events import attributes
 from sqlseg.events.attributes import read_attributes
+from sqlseg.workflow.touched import remember_attributes, touch_changed_attributes
 
 LATER = datetime(2100, 1, 1)
 
@@ -83,3 +84,21 @@ def test_another_database_under_the_same_name_is_read(engine, tmp_path, monkeypa
     assert read == []
     users(engine, tmp_path, LATER, {"crm": "duckdb:/other"})
     assert len(read) == 1
+
+
+@pytest.mark.parametrize("name", ["t", "u", "row"])
+def test_a_change_shows_beside_a_column_of_any_name(engine, tmp_path, name):
+    def read(beside: int) -> None:
+        for kind, key in (("users", "user_id"), ("items", "item_id")):
+            path = tmp_path / f"{kind}.sql"
+            path.write_text(f"select 'x' as {key}, 1 as \"{name}\", {beside} as beside")
+            found.append(read_attributes(engine, kind, path, tmp_path, databases={}, now=LATER))
+
+    found: list[str] = []
+    read(1)
+    engine.execute("create temp table touched_users (user_id varchar)")
+    before = remember_attributes(engine)
+    read(2)
+    assert touch_changed_attributes(engine, before) == ("items changed",)
+    assert engine.rows("from touched_users") == [("x",)]
+    assert len(set(found[::2])) == len(set(found[1::2])) == 2

@@ -68,6 +68,12 @@ def test_the_order_of_rows_does_not_matter_and_everything_else_does(engine):
     assert of("select 1 as x where false") == TableContent(0, 0)
 
 
+@pytest.mark.parametrize("name", ["t", "a", "row", "u"])
+def test_no_column_has_a_name_that_hides_the_others(engine, name):
+    one, other = (table_content(engine, SIZE, f'select 1 as "{name}", {number} as beside') for number in (1, 2))
+    assert one != other
+
+
 def test_tables_have_the_same_content_one_by_one_and_all_at_once(engine):
     engine.execute("create table runs as select 'r1' as run_id, 'c0ffee' as content_hash")
     selects = {

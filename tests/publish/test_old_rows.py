@@ -21,7 +21,7 @@ def engine(tmp_path):
             f"create table {ALIAS}.{STAYS} as "
             "select 'u' || i // 2 as user_id, i / 7 as length, i as stay from range(6000) r(i); "
             f"create table {ALIAS}.{PLACES} as "
-            "select 'u' || i as user_id, nullif(i % 5, 0) as place from range(3000) r(i); "
+            "select 'u' || i as user_id, i % 2 as t, nullif(i % 5, 0) as place from range(3000) r(i); "
             "create temp table few as select 'u' || i as user_id from range(100, 3200, 7) r(i); "
             "create temp table nobody as select * from few where false"
         )
@@ -44,7 +44,7 @@ def test_they_come_to_what_the_content_of_these_rows_is(engine):
 
 def test_what_the_block_writes_is_not_among_them(engine):
     with old_rows_beside(engine, {STAYS: "few", PLACES: "nobody"}) as old_rows, engine.transaction():
-        engine.execute(f"delete from {ALIAS}.{STAYS}; insert into {ALIAS}.{PLACES} values ('u107', 1)")
+        engine.execute(f"delete from {ALIAS}.{STAYS}; insert into {ALIAS}.{PLACES} values ('u107', 1, 1)")
         stays, places = old_rows(STAYS), old_rows(PLACES)
     assert stays.content.row_count == 2 * 415
     assert (places.content.row_count, places.content.row_hash, len(places.users)) == (0, 0, 0)

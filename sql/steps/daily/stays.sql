@@ -2,15 +2,7 @@
 -- A stay reaches up to the next one, over the days of users (or segmentations) that were gone and are back.
 -- Reads first_days (user_id, day), which says whose stays are looked at. A refresh has one moment for all that move in it:
 -- moments are few, and to look up the clock of a time zone takes longer than all else here.
-with moments as (
-    select moment, timezone($timezone, timezone('UTC', moment))::date as day
-    from (
-        select valid_from as moment from segments.membership_history where segmentation = $segmentation
-        union
-        select valid_to as moment from segments.membership_history where segmentation = $segmentation
-    )
-),
-stays as (
+with stays as materialized (
     select
         h.user_id,
         h.segment_id,
@@ -21,6 +13,14 @@ stays as (
     from segments.membership_history as h
     join first_days as f on h.user_id = f.user_id
     where h.segmentation = $segmentation
+),
+moments as (
+    select moment, timezone($timezone, timezone('UTC', moment))::date as day
+    from (
+        select valid_from as moment from stays
+        union
+        select valid_to as moment from stays
+    )
 ),
 by_day as (
     select
