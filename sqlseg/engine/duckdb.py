@@ -20,7 +20,7 @@ from sqlseg.errors import SqlsegError
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 VectorFunction = Callable[..., pa.Array]
 
-ROW_GROUP_SIZE = 51_200
+ROW_GROUP_SIZE = 61_440
 """Rows that are compressed at a time in files that sqlseg writes. With the usual 122,880 all smaller tables would be
 left to the commit, which compresses them on one thread. What a file has in other groups stays as it is."""
 
