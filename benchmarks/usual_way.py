@@ -309,7 +309,7 @@ def rhythm(events: pd.DataFrame) -> pd.DataFrame:
     )
     hours = hours.groupby(["user_id", "hour"], observed=True)["clocked"].max().reset_index()
     quarter = (hours["hour"].dt.hour // 6).where(hours["clocked"])
-    weekday = hours["hour"].dt.weekday
+    weekday = hours["hour"].dt.day_of_week
     calendar = holidays.country_holidays(COUNTRY, years=sorted(times.dt.year.unique()))
     hours["holiday"] = hours["hour"].dt.normalize().isin(pd.to_datetime(list(calendar)))
     for number, name in enumerate(("night", "morning", "afternoon", "evening")):

@@ -114,6 +114,7 @@ def test_dashboards_show_what_the_demo_gives(tmp_path):
         assert len(rows) == (0 if lines == ["no rows"] else len(lines) - 1), sql
 
 
+@pytest.mark.slow
 def test_encoders(tmp_path):
     """In a project of its own, since the page changes what the segments are found by."""
     write_synthetic_events(tmp_path / "orders.parquet", 80, 3_000, 1)

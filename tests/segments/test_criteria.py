@@ -78,6 +78,7 @@ def test_bic_of_centroids_is_that_of_round_distributions_of_one_width():
     )
 
 
+@pytest.mark.slow
 def test_gaps_are_those_worked_out_with_scikit_learn():
     X = planted(4, users=400, inputs=4)
     found = gaps(X, kmeans, [2, 4], seed=7)

@@ -113,6 +113,7 @@ def test_the_model_and_how_it_did_are_on_record(refreshed):
     assert refreshed.published("select value from segments.metric where metric = 'block_share[forecast:behavior@1]'")
 
 
+@pytest.mark.slow
 def test_within_a_month_the_model_stays_and_after_it_it_is_learned_anew(shop):
     before = forecasts(shop)
     assert shop.refresh().plan.kind == "noop"
@@ -278,6 +279,7 @@ def test_settings_that_cannot_be_say_so(shop, line, told):
     assert told in caught.value.message
 
 
+@pytest.mark.slow
 def test_what_silence_does_is_what_a_later_refresh_says(tmp_path):
     """The segments that the outlook foretells, forecasts and all, are those that a refresh of that day gives."""
     days = 25

@@ -301,6 +301,7 @@ def test_tables_of_the_shop_are_left_to_the_shop(shop):
     assert "main.orders" in shop.sqlseg("forget", GONE).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["_erased", "publish_whole", "rewrite_database"])
 def test_broken_off_anywhere_it_is_finished_by_doing_it_again(shop, step):
     with patch.object(forgetting, step, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
