@@ -22,7 +22,11 @@ def give_back_memory(engine: Engine, memory_limit: str | None) -> None:
     pa.default_memory_pool().release_unused()
     # On a connection of its own: an error, such as too little memory, would break off an open transaction.
     with engine.beside() as other:
+        # To reset the limit would leave DuckDB 1.5.0 with the lowered one. It is told cut off after a digit, so half of
+        # one more is told the same.
+        number, unit = str(other.value("select current_setting('memory_limit')")).split()
+        usual = memory_limit or f"{float(number) + 0.05:.2f} {unit}"
         held = other.value("select sum(memory_usage_bytes)::bigint from duckdb_memory() where tag <> 'BASE_TABLE'")
         with suppress(OutOfMemory):  # where more than that is being written, all stays as it is
             other.execute(f"set memory_limit = '{held + _BEING_WRITTEN}B'")
-        other.execute("reset memory_limit" if memory_limit is None else f"set memory_limit = '{memory_limit}'")
+        other.execute(f"set memory_limit = '{usual}'")
