@@ -34,7 +34,8 @@ def appended_sql(engine: Engine, text: str, before: Signature, now: Signature) -
     each row of one pattern of Parquet files, or where the files are not of the same columns, since the first one
     decides for all. Both signatures are of this query, which runs in the folder that its paths start at.
     """
-    if not before or not set(before) < set(now):
+    known = set(before)
+    if not known or not known < set(now):
         return None
     text = text.strip().rstrip(";")
     named = _only_pattern(query_tree(engine, text))
@@ -47,8 +48,8 @@ def appended_sql(engine: Engine, text: str, before: Signature, now: Signature) -
         return None
     if set(paths.values()) != set(now):
         return None
-    new = [path for path, file in paths.items() if file not in before]
-    old = [path for path, file in paths.items() if file in before]
+    new = [path for path, file in paths.items() if file not in known]
+    old = [path for path, file in paths.items() if file in known]
     query = _with_files(text, pattern, place, new)
     if query is None or not _is_row_by_row(engine, text) or not _are_alike(engine, [pattern], new, old):
         return None

@@ -6,6 +6,7 @@ itself. Where that cannot be found alone, the whole is imported.
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -32,9 +33,9 @@ def _solver() -> Callable[..., Any]:
 
     spec = PathFinder.find_spec("_lsap", [str(Path(scipy.__file__).parent / "optimize")])
     if spec is None or spec.loader is None:
-        from scipy.optimize import linear_sum_assignment
-
-        return linear_sum_assignment  # type: ignore[no-any-return]
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.linear_sum_assignment  # type: ignore[no-any-return]
+        module = import_module("scipy.optimize")
+    else:
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+    solver: Callable[..., Any] = module.linear_sum_assignment
+    return solver
