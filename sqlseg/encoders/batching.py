@@ -81,6 +81,19 @@ def pad_right(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np
     return padded
 
 
+def _side_by_side(values: np.ndarray, offsets: np.ndarray, batch: np.ndarray) -> np.ndarray | None:
+    """Return a batch of one length whose sequences follow each other as it lies in memory, where it is one.
+
+    Batches are ordered by length and place, so the first and the last tell of all.
+    """
+    first, last = int(batch[0]), int(batch[-1])
+    start, stop = int(offsets[first]), int(offsets[last + 1])
+    length = int(offsets[first + 1]) - start
+    if last - first != len(batch) - 1 or stop - int(offsets[last]) != length:
+        return None
+    return values[start:stop].reshape(len(batch), length, -1)
+
+
 def encode_ragged(
     values: np.ndarray,
     offsets: np.ndarray,
@@ -99,7 +112,9 @@ def encode_ragged(
     batches = [filled[batch] for batch in cut_batches(lengths[filled], batching)]
 
     def encode(batch: np.ndarray) -> None:
-        tokens = pad_right(values, offsets[batch], lengths[batch])
+        tokens = _side_by_side(values, offsets, batch)
+        if tokens is None:
+            tokens = pad_right(values, offsets[batch], lengths[batch])
         embeddings[batch] = run(tokens, lengths[batch].astype(np.int64, copy=False))
 
     # Long batches first: they take the longest, and none is left to the end on one core.

@@ -9,9 +9,10 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from sqlseg.encoders.manifest import Encoder
-from sqlseg.encoders.session import Device, open_session
+from sqlseg.encoders.manifest import Device, Encoder
+from sqlseg.encoders.session import open_session
 from sqlseg.encoders.udf import TokenEncoder, encoding_function, token_lists
 from sqlseg.errors import SqlsegError
 from sqlseg.resources import sql_text
@@ -23,6 +24,9 @@ SLICE_USERS, SLICE_USERS_AT_MOST = 35_000, 125_000
 Events in the order of a log are read whole for every slice. 35,000 users with 64 tokens of 13 figures each make 120 MB,
 of which there are two at most; larger slices take no more than the 2 kB a user that segments need later.
 """
+
+NUMBERED_USERS = "embed_users"
+"""The users to embed and their places, while `embed` works."""
 
 _READ_AT_ONCE = 4_096
 """Users whose lists of tokens are one part of a slice."""
@@ -109,6 +113,7 @@ def embed(
     embedded_at: datetime,
     device: Device = "auto",
     threads: int = 1,
+    numbered: bool = False,
     slice_users: int | None = None,
     meanwhile: Callable[[], None] | None = None,
     encoded: Callable[[float], None] | None = None,
@@ -119,6 +124,9 @@ def embed(
     of the manifest. A user without tokens has no row. With `everyone`, whoever is not among the users loses the
     row; without, they keep it (a refresh that looks only at the users it must). The caller may hold a transaction;
     a broken run leaves rows that are right but not complete.
+
+    Where it is `numbered`, its user_id is the place of a user in `NUMBERED_USERS` (user_id, place), which is there by
+    then: whole numbers are grouped, sorted and handed over in less time than ids.
 
     The encoder works on one slice of users while the database reads the next. `meanwhile` is other work for the
     database, done while the last slice is being encoded. `encoded` hears of the share of slices that have been read.
@@ -156,14 +164,13 @@ def embed(
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed") as worker,
     ):
         under_way: tuple[Mapping[str, Any], Future[pa.Table]] | None = None
-        for number, (first_user, last_user) in enumerate(slices, start=1):
-            place = {"first_user": first_user, "last_user": last_user}
-            tokens = _token_slice(engine, encoder, place, threads)
+        for number, users in enumerate(slices, start=1):
+            tokens = _token_slice(engine, encoder, users, threads, numbered=numbered)
             encoding = worker.submit(_encoded_slice, beside, encode, tokens)
             del tokens
             if under_way is not None:
                 write(*under_way)
-            under_way = place, encoding
+            under_way = users.between_ids, encoding
             if encoded is not None:
                 encoded(number / len(slices))
         if meanwhile is not None:
@@ -172,26 +179,58 @@ def embed(
             write(*under_way)
     if everyone:
         removed += _delete(engine, table, "user_id not in (select user_id from embed_users)", None)
-    engine.execute("drop view embed_known; drop view embed_sequence; drop view embed_users")
+    engine.execute("drop view embed_known; drop view embed_sequence; drop table embed_users")
     total = int(engine.value(f"select count(*) from {table}"))
     return EmbedResult(encoder.ref, total, embedded, removed, session.provider)
 
 
-def token_slices(engine: Database, slice_users: int | None = None) -> list[tuple[str, str]]:
-    """Return the first and last user of each slice of `embed_users`, in order, of as many users as memory allows."""
+@dataclass(frozen=True)
+class TokenSlice:
+    """Users whose tokens are read at a time, from the first to the last of them by id, and so by place."""
+
+    first_user: str
+    last_user: str
+    first_place: int
+    last_place: int
+
+    @property
+    def between_ids(self) -> dict[str, str]:
+        """Parameters for users named by their ids."""
+        return {"first": self.first_user, "last": self.last_user}
+
+    @property
+    def between_places(self) -> dict[str, int]:
+        """Parameters for users named by their places."""
+        return {"first": self.first_place, "last": self.last_place}
+
+
+def number_users(engine: Database, users_relation: str) -> None:
+    """Give the users their places, from 1 in the order of their ids, in the temporary table `NUMBERED_USERS`."""
+    engine.execute(
+        f"create or replace temp table {NUMBERED_USERS} as "
+        "select user_id, row_number() over (order by user_id)::integer as place "
+        f"from (select distinct user_id from {users_relation})"
+    )
+
+
+def token_slices(engine: Database, slice_users: int | None = None) -> list[TokenSlice]:
+    """Return the slices of `NUMBERED_USERS`, in order, of as many users as memory allows."""
     if slice_users is None:
         users = int(engine.value("select count(*) from embed_users"))
         slice_users = min(max(users // SLICES, SLICE_USERS), SLICE_USERS_AT_MOST)
-    return [
-        (first, last) for first, last in engine.rows(sql_text("steps/embed/slices.sql"), {"slice_users": slice_users})
-    ]
+    return [TokenSlice(*row) for row in engine.rows(sql_text("steps/embed/slices.sql"), {"slice_users": slice_users})]
 
 
-def _token_slice(engine: Database, encoder: Encoder, place: Mapping[str, Any], threads: int) -> pa.Table:
+def _token_slice(engine: Database, encoder: Encoder, users: TokenSlice, threads: int, *, numbered: bool) -> pa.Table:
     """Return user_id, tokens (NULL where the embedding that is there still holds) and input_hash of some users."""
-    rows = engine.table(sql_text("steps/embed/token_rows.sql"), place)
+    between = users.between_places if numbered else users.between_ids
+    rows = engine.table(sql_text("steps/embed/token_rows.sql"), between)
     lists = token_lists(rows, encoder.manifest.columns, threads)
     del rows
+    if numbered:
+        by_place = f"select user_id from {NUMBERED_USERS} where place between $first and $last order by place"
+        ids = engine.table(by_place, between)["user_id"].take(pc.subtract(lists["user_id"], users.first_place))
+        lists = lists.set_column(0, "user_id", ids)
     ids = pa.table({"place": np.arange(len(lists)), "user_id": lists["user_id"], "input_hash": lists["input_hash"]})
     with engine.registered("token_ids", ids):
         left = engine.table(sql_text("steps/embed/users_left_out.sql"), {"model_sha256": encoder.manifest.sha256})
@@ -219,12 +258,12 @@ def _encoded_slice(beside: Database, encode: TokenEncoder, tokens: pa.Table) -> 
 
 
 def _bind(engine: Database, encoder: Encoder, sequence_relation: str, users_relation: str) -> None:
+    number_users(engine, users_relation)
     expected = ("user_id", "position", *encoder.manifest.columns)
     found = tuple(engine.describe(f"select * from {sequence_relation}"))
     if found != expected:
         raise SequenceMismatch(encoder, found, expected)
     engine.execute(f"create or replace temp view embed_sequence as select * from {sequence_relation}")
-    engine.execute(f"create or replace temp view embed_users as select distinct user_id from {users_relation}")
 
 
 def _make_table(engine: Database, encoder: Encoder, table: str) -> None:

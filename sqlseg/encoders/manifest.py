@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sqlseg.encoders.onnxfile import check_size
 from sqlseg.errors import SqlsegError
 
+Device = Literal["auto", "cpu", "cuda"]
+"""Where an encoder is to run."""
+
 _FOLDER_NAME = re.compile(r"^(?P<name>[a-z][a-z0-9_]*)_v(?P<version>[1-9][0-9]{0,8})$")
 
 

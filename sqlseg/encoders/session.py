@@ -15,11 +15,9 @@ import numpy as np
 import onnxruntime
 
 from sqlseg.encoders.batching import ON_CPU, ON_GPU, Batching
-from sqlseg.encoders.manifest import Encoder, Tensor, check_model_file
+from sqlseg.encoders.manifest import Device, Encoder, Tensor, check_model_file
 from sqlseg.encoders.onnxfile import check_one_file, with_output
 from sqlseg.errors import SqlsegError
-
-Device = Literal["auto", "cpu", "cuda"]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

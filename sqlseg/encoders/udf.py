@@ -138,9 +138,10 @@ def token_lists(tokens: pa.Table, columns: tuple[str, ...], threads: int = 1) ->
     """Return one row for each user of a table of token rows: `user_id`, `tokens` and `input_hash`.
 
     Tokens are lists of FixedSizeList<float>[1 + columns], of their position and figures. The hash is the number of
-    tokens and all their `token_hash` at once, in whatever order rows come.
+    tokens and all their `token_hash` at once, in whatever order rows come. Users come with the longest lists first:
+    the lists of a call of the database are then about as long as each other, and its batches full and hardly padded.
     """
-    users, lengths, order = _grouped(tokens)
+    users, lengths, order = _grouped(tokens, longest_first=True)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     figures = _figures(tokens, ("position", *columns), order, threads)
     lists = pa.FixedSizeListArray.from_arrays(pa.array(figures.ravel()), 1 + len(columns))
@@ -173,19 +174,24 @@ def _figures(tokens: pa.Table, columns: tuple[str, ...], order: np.ndarray | Non
     return values
 
 
-def _grouped(tokens: pa.Table) -> tuple[pa.Array, np.ndarray, np.ndarray | None]:
+def _grouped(tokens: pa.Table, *, longest_first: bool = False) -> tuple[pa.Array, np.ndarray, np.ndarray | None]:
     """Return the users of token rows, how many rows each has, and the order of rows by user and position.
 
-    Users come in the order of their first rows; the order is None where rows are in it.
+    Users come in the order of their first rows, or by how many they have; the order is None where rows are in it.
     """
     coded = tokens["user_id"].combine_chunks().dictionary_encode()
-    owner = coded.indices.to_numpy()
-    lengths = np.bincount(owner, minlength=len(coded.dictionary))
+    users, owner = coded.dictionary, coded.indices.to_numpy()
+    lengths = np.bincount(owner, minlength=len(users))
+    if longest_first:
+        by_length = np.argsort(-lengths, kind="stable")
+        rank = np.empty(len(users), owner.dtype)
+        rank[by_length] = np.arange(len(users))
+        users, lengths, owner = users.take(pa.array(by_length)), lengths[by_length], rank[owner]
     position = tokens["position"].to_numpy()
     if not (owner[1:] < owner[:-1]).any():
-        return coded.dictionary, lengths, _ascending(lengths, position)
+        return users, lengths, _ascending(lengths, position)
     order = _by_place(owner, position, lengths)
-    return coded.dictionary, lengths, np.lexsort((position, owner)) if order is None else order
+    return users, lengths, np.lexsort((position, owner)) if order is None else order
 
 
 def _by_place(owner: np.ndarray, position: np.ndarray, lengths: np.ndarray) -> np.ndarray | None:

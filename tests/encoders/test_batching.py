@@ -67,6 +67,28 @@ def test_batched_and_one_by_one_agree(session: EncoderSession, ragged: tuple[np.
     np.testing.assert_allclose(np.linalg.norm(one_by_one[lengths > 0], axis=1), 1, atol=1e-5)
 
 
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(1, 30), st.integers(0, 20))
+def test_what_runs_is_what_padding_gives(lengths: list[int], budget: int, start: int) -> None:
+    """Also where it is not copied, since the sequences of a batch are as long as each other and follow each other."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.random.default_rng(0).random((offsets[-1], 2), dtype=np.float32)
+    place_of = {float(values[at, 0]): place for place, at in enumerate(offsets[:-1]) if lengths[place]}
+    seen = []
+
+    def run(tokens: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        places = [place_of[float(first)] for first in tokens[:, 0, 0]]
+        assert counts.tolist() == [lengths[place] for place in places]
+        assert tokens.flags.c_contiguous
+        assert np.array_equal(tokens, pad_right(values, offsets[places], np.array(lengths)[places]))
+        seen.extend(places)
+        return np.array(places, np.float32)[:, None]
+
+    found = encode_ragged(values, offsets, run, 1, Batching(budget, start))[:, 0]
+    filled = np.flatnonzero(lengths)
+    assert sorted(seen) == filled.tolist() == found[filled].tolist()
+    assert np.isnan(found).sum() == len(lengths) - len(filled)
+
+
 def test_nothing_to_encode() -> None:
     assert encode_ragged(np.empty((0, 3), np.float32), np.array([0]), pytest.fail, 64).shape == (0, 64)
 

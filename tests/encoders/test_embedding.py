@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sqlseg.encoders.embedding import EmbedResult, SequenceMismatch, embed
+from sqlseg.encoders.embedding import NUMBERED_USERS, EmbedResult, SequenceMismatch, embed
 from sqlseg.encoders.manifest import Encoder
 from sqlseg.encoders.session import EncoderSession
 from sqlseg.encoders.udf import BadToken, TokenEncoder
@@ -66,6 +66,25 @@ def test_slices_change_nothing(engine: Engine, encoder: Encoder) -> None:
     assert sliced.keys() == whole.keys()
     for user, (embedding, _) in whole.items():
         np.testing.assert_allclose(sliced[user][0], embedding, atol=1e-6)
+
+
+def test_users_may_be_numbered(engine: Engine, encoder: Encoder) -> None:
+    """The same rows come out, whoever has tokens and is not among the users; and nobody is encoded again."""
+    engine.execute("delete from users where user_id = 'u9'")
+    names = f"join {NUMBERED_USERS} as u on u.user_id = t.user_id"
+    by_place = f"(select u.place as user_id, t.* exclude (user_id) from tokens as t {names})"
+    result = embed(
+        engine, encoder, by_place, "users", everyone=True, embedded_at=NOON, device="cpu", slice_users=7, numbered=True
+    )
+    assert result == EmbedResult("behavior@1", 49, 49, 0, "CPUExecutionProvider")
+    numbered = embeddings(engine)
+    assert run(engine, encoder, LATER).users_embedded == 0
+    engine.execute("drop table embeddings.behavior_v1")
+    run(engine, encoder)
+    named = embeddings(engine)
+    assert numbered.keys() == named.keys()
+    for user, (embedding, _) in named.items():
+        np.testing.assert_allclose(numbered[user][0], embedding, atol=1e-6)
 
 
 def test_only_changed_users_are_encoded_again(engine: Engine, encoder: Encoder) -> None:

@@ -151,6 +151,10 @@ def test_tokens_are_put_in_lists_on_any_number_of_threads(threads: int) -> None:
         of_user = owner == int(user)
         expected = np.column_stack([position[of_user], whole[of_user], double[of_user]]).astype(np.float32)
         assert tokens == expected.tolist()
+    assert list(map(len, lists["tokens"])) == sorted(lengths.tolist(), reverse=True)
+    for user, input_hash in zip(lists["user_id"], lists["input_hash"], strict=True):
+        of_user = np.flatnonzero(owner[shuffled] == int(user))
+        assert input_hash == f"{len(of_user)}-{np.bitwise_xor.reduce(shuffled[of_user])}"
 
 
 def test_no_rows_no_users(session: EncoderSession, ragged: Ragged) -> None:

@@ -3,4 +3,4 @@
 -- a semi-join keeps every figure of theirs in a hash table.
 select *, hash(*columns(* exclude (user_id))) as token_hash
 from embed_sequence
-where user_id between $first_user and $last_user
+where user_id between $first and $last

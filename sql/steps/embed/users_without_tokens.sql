@@ -1,7 +1,7 @@
 -- The slice's users who have no tokens, or none any more.
 select user_id
 from embed_users
-where user_id between $first_user and $last_user
+where user_id between $first and $last
 except
 select user_id
 from embed_rows
