@@ -4,23 +4,25 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.names import WHOLE_ROW, Relation
 from sqlseg.publish.content_hash import TableContent
 from sqlseg.publish.snapshot import ALIAS
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class OldRows:
     """Rows of some users in a table of the copy: their `place`s, the users who have any, and what they come to."""
 
-    places: pa.Table
-    users: pa.Array
+    places: "pa.Table"
+    users: "pa.Array"
     content: TableContent
 
 
@@ -56,11 +58,14 @@ def _find(other: Engine, table: Relation, users: str) -> OldRows:
     )
 
 
-def _sum(hashes: NDArray[np.uint64]) -> int:
+def _sum(hashes: "NDArray[np.uint64]") -> int:
     """Return a sum of hashes that may be more than 64 bits hold.
 
+    >>> import numpy as np
     >>> _sum(np.array([2**64 - 1, 2**64 - 1], dtype=np.uint64)) == 2**65 - 2
     True
     """
+    import numpy as np
+
     half = np.uint64(32)
     return (int((hashes >> half).sum()) << 32) + int((hashes & np.uint64(2**32 - 1)).sum())

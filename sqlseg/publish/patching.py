@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING
 
 from sqlseg.engine.duckdb import ROW_GROUP_SIZE, Engine, quoted
 from sqlseg.engine.warehouse import comment_on
@@ -28,6 +26,9 @@ from sqlseg.publish.snapshot import (
 )
 from sqlseg.publish.spare import take_copy
 from sqlseg.publish.touched_rows import TouchedRows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 GROWS_AT_MOST = 1.5
 """Times the size that the file had when it was last built whole: what has grown more is built whole again.
@@ -235,6 +236,8 @@ def _replace_rows(
     Rows of all others are those that were published before. To read them in the warehouse once more takes longer than
     the rest of the patch; that the file has kept them is seen when it is verified, or was before it was copied.
     """
+    import pyarrow.compute as pc
+
     fresh = {
         one.target: touched.read(one, projection(columns[one.target]), patch.by_user[one.target])
         for one in sorted(tables, key=lambda one: one.source in touched.views)
@@ -257,8 +260,10 @@ def _replace_rows(
     return written
 
 
-def _users(engine: Engine, relations: Mapping[Relation, str]) -> dict[Relation, pa.ChunkedArray]:
+def _users(engine: Engine, relations: Mapping[Relation, str]) -> dict[Relation, "pa.ChunkedArray"]:
     """Return the users of whom there are rows, by table."""
+    import pyarrow.compute as pc
+
     parts = [
         f"select distinct {number} as number, user_id from {rows}" for number, rows in enumerate(relations.values())
     ]

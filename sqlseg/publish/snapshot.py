@@ -2,9 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -188,15 +190,16 @@ def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation
         with engine.transaction():
             for schema in sorted({relation.target.schema for relation in relations}):
                 engine.execute(f"create schema {ALIAS}.{schema}")
-        here, there = _shared_out(engine, relations)
+        here, anywhere = _shared_out(engine, relations)
         with engine.beside() as other, ThreadPoolExecutor(1, thread_name_prefix="publish") as thread:
-            features = thread.submit(_create_tables, other, there)
+            beside = thread.submit(_create_tables, other, _taken(anywhere)) if anywhere else None
             try:
-                contents = _create_tables(engine, here)
+                contents = _create_tables(engine, chain(here, _taken(anywhere)))
             except BaseException:
                 other.interrupt()
                 raise
-            contents |= features.result()
+            if beside is not None:
+                contents |= beside.result()
         with engine.transaction():
             for relation in relations:
                 if relation.kind == "view":
@@ -210,29 +213,37 @@ def _build(engine: Engine, building: Path, relations: Sequence[PublishedRelation
 
 def _shared_out(
     engine: Engine, relations: Sequence[PublishedRelation]
-) -> tuple[list[PublishedRelation], list[PublishedRelation]]:
-    """Share tables out to this connection and to one beside it, which gets those of features.
+) -> tuple[list[PublishedRelation], deque[PublishedRelation]]:
+    """Return the tables that only this connection can make, and those that one beside it makes, too.
 
     A table of so many users as are read at a time is read on one thread, so two are written side by side. The other
-    connection sees nothing temporary, such as pseudonyms, so it gets only tables that stand in the warehouse as they
-    are published; and none where a database is to use a single thread.
+    connection sees nothing temporary, such as pseudonyms, nor views of it, so it takes only tables that stand in the
+    warehouse as they are published; and none where a database is to use a single thread.
     """
     tables = [relation for relation in relations if relation.kind == "table"]
     if engine.value("select current_setting('threads')") == 1:
-        return tables, []
-    stored = {
-        f"{schema}.{quoted(name)}"
-        for schema, name in engine.rows(
-            "select schema_name, table_name from duckdb_tables() "
+        return tables, deque()
+    sizes: dict[str, int] = {
+        f"{schema}.{quoted(name)}": rows * columns
+        for schema, name, rows, columns in engine.rows(
+            "select schema_name, table_name, estimated_size, column_count from duckdb_tables() "
             "where database_name = current_database() and not temporary"
         )
     }
-    there = [table for table in tables if table.target.schema == "features" and table.source in stored]
-    # Users beside their features, who come last, take longest: begun first, they do not end alone.
-    return [table for table in reversed(tables) if table not in there], there
+    # The largest first: a large one that is begun last ends alone.
+    stored = sorted((t for t in tables if t.source in sizes), key=lambda t: sizes[t.source], reverse=True)
+    # Users beside their features, who come last, take longest.
+    return [table for table in reversed(tables) if table.source not in sizes], deque(stored)
 
 
-def _create_tables(engine: Engine, relations: Sequence[PublishedRelation]) -> dict[Relation, TableContent]:
+def _taken(shared: deque[PublishedRelation]) -> Iterator[PublishedRelation]:
+    """Take what is next until nothing is left; several threads may."""
+    with contextlib.suppress(IndexError):
+        while True:
+            yield shared.popleft()
+
+
+def _create_tables(engine: Engine, relations: Iterable[PublishedRelation]) -> dict[Relation, TableContent]:
     with engine.transaction():
         return {relation.target: _create_and_look(engine, relation) for relation in relations}
 
