@@ -7,6 +7,8 @@ def main() -> None:
     """Run the command that the arguments name, and end the process with its exit code."""
     with quick_imports():
         from sqlseg.cli.main import main as run_command
+        from sqlseg.engine.arrow import leave_pandas_out
+    leave_pandas_out()
     try:
         run_command()
     except SystemExit as end:

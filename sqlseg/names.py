@@ -21,6 +21,11 @@ class Relation:
         return f"{self.schema}.{self.name}"
 
 
+def live_relation(segmentation: str) -> Relation:
+    """Return the name of a segmentation's live view."""
+    return Relation("segments", f"{segmentation}_live")
+
+
 WHOLE_ROW: Final = '"a whole row"'
 """An alias of relations whose rows are hashed: where a column has the name of the alias, it alone would be hashed."""
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,9 @@ from sqlseg.cli.console import (
     stdout,
     system_clock,
 )
-from sqlseg.workflow import backtest as workflow
+
+if TYPE_CHECKING:
+    from sqlseg.workflow.backtest import Backtest
 
 _TITLES = {
     "revenue_eta2": "revenue η²",
@@ -56,7 +58,10 @@ def backtest(
     """Replay history at past days and tell what segments were worth, beside RFM quintiles; changes nothing."""
     if json + as_csv + markdown > 1:
         raise typer.BadParameter("choose one of --json, --csv and --markdown")
-    options = workflow.BacktestOptions(first, last, _days("--every", every), _days("--horizon", horizon), segmentation)
+    days = _days("--every", every), _days("--horizon", horizon)
+    from sqlseg.workflow import backtest as workflow
+
+    options = workflow.BacktestOptions(first, last, *days, segmentation)
     found = workflow.backtest(project, options, system_clock(), Terminal())
     if json:
         print_json({**asdict(found), "means": found.means()})
@@ -75,7 +80,7 @@ def _days(option: str, text: str) -> int:
     return int(found[1]) * (7 if found[2] == "w" else 1)
 
 
-def _print_result(found: workflow.Backtest, *, markdown: bool) -> None:
+def _print_result(found: "Backtest", *, markdown: bool) -> None:
     dates = "1 day" if len(found.dates) == 1 else f"{len(found.dates)} days, {found.every_days} days apart"
     _print(
         markdown,

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow.parquet as pq
 import typer
 
 from sqlseg.cli.console import (
@@ -18,15 +17,9 @@ from sqlseg.cli.console import (
     system_clock,
     usable_path,
 )
-from sqlseg.encoders.bench import measure_throughput
 from sqlseg.encoders.content_manifest import MissingPackage, find_text_encoders
-from sqlseg.encoders.describing import About, described_encoder, write_manifest
 from sqlseg.encoders.image_manifest import find_image_encoders
-from sqlseg.encoders.images import verify_image_encoder
-from sqlseg.encoders.manifest import Encoder, find_encoders, folder_ref, load_encoder
-from sqlseg.encoders.sentences import verify_text_encoder
-from sqlseg.encoders.session import Device, open_session
-from sqlseg.encoders.verify import verify_encoder
+from sqlseg.encoders.manifest import Device, Encoder, find_encoders, folder_ref, load_encoder
 from sqlseg.errors import SqlsegError
 from sqlseg.resources import resource_root
 from sqlseg.workflow.project import open_registry
@@ -104,6 +97,10 @@ def verify(
     name: NameArgument = None, device: DeviceOption = "auto", project: ProjectOption = Path(), json: JsonOption = False
 ) -> None:
     """Check the model files, and replay the answers they were published with."""
+    from sqlseg.encoders.images import verify_image_encoder
+    from sqlseg.encoders.sentences import verify_text_encoder
+    from sqlseg.encoders.verify import verify_encoder
+
     texts, images = find_text_encoders(_roots(project)), find_image_encoders(_roots(project))
     of_contents = [*texts, *images]
     checked = [] if name in of_contents else [verify_encoder(encoder, device) for encoder in _chosen(name, project)]
@@ -152,6 +149,8 @@ def manifest(
     json: JsonOption = False,
 ) -> None:
     """Write the manifest of an encoder of your own: its signature, SHA-256, and answers to replay elsewhere."""
+    from sqlseg.encoders.describing import About, described_encoder, write_manifest
+
     view = open_registry(project).registry.view("sequences", sequence)
     columns = [column.name for column in view.columns if column.name not in ("user_id", "position")]
     name, version = folder_ref(folder)
@@ -174,6 +173,8 @@ def tokens(
     json: JsonOption = False,
 ) -> None:
     """Write what an encoder reads of every user to a Parquet file, to train an encoder of your own on."""
+    import pyarrow.parquet as pq
+
     opened = open_registry(project)
     rows = sequence_tokens(opened, opened.registry.view("sequences", sequence), patience(wait))
     try:
@@ -197,6 +198,9 @@ def bench(
     json: JsonOption = False,
 ) -> None:
     """Measure how many users a second an encoder handles here, with short histories and with a mix."""
+    from sqlseg.encoders.bench import measure_throughput
+    from sqlseg.encoders.session import open_session
+
     clock = system_clock()
     rows = [
         row

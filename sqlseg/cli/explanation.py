@@ -3,16 +3,17 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from sqlseg.cli.console import print_table, printable, stdout
-from sqlseg.segments.explain import PINNED
-from sqlseg.workflow.one_user import Move, UserInSegmentation
+
+if TYPE_CHECKING:
+    from sqlseg.workflow.one_user import Move, UserInSegmentation
 
 
-def print_place(place: UserInSegmentation) -> None:
+def print_place(place: "UserInSegmentation") -> None:
     """Print one segmentation of a user."""
     console = stdout()
     member = place.membership
@@ -46,7 +47,9 @@ def print_place(place: UserInSegmentation) -> None:
     print_table("Stays", ["segment", "from", "to", "cause"], stays)
 
 
-def _print_reasons(place: UserInSegmentation) -> None:
+def _print_reasons(place: "UserInSegmentation") -> None:
+    from sqlseg.segments.explain import PINNED
+
     learned = place.kind == "supervised"
     total = sum(reason.contribution for reason in place.reasons)
     rows = [
@@ -82,7 +85,7 @@ def _print_reasons(place: UserInSegmentation) -> None:
     )
 
 
-def _print_moves(moves: Sequence[Move]) -> None:
+def _print_moves(moves: Sequence["Move"]) -> None:
     alone = [move for move in moves if move.feature is not None]
     if alone:
         print_table(
@@ -103,7 +106,7 @@ def _print_moves(moves: Sequence[Move]) -> None:
     stdout().print(printable(f"If nothing happens: {told}."), markup=False, soft_wrap=True)
 
 
-def plain_place(place: UserInSegmentation) -> dict[str, Any]:
+def plain_place(place: "UserInSegmentation") -> dict[str, Any]:
     """Return the same for `--json`."""
     return {
         **place.membership,

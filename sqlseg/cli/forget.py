@@ -1,7 +1,7 @@
 """`sqlseg forget`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +19,9 @@ from sqlseg.cli.console import (
     usable_path,
 )
 from sqlseg.errors import SqlsegError
-from sqlseg.workflow.forgetting import Receipt
-from sqlseg.workflow.forgetting import forget as forget_users
+
+if TYPE_CHECKING:
+    from sqlseg.workflow.forgetting import Receipt
 
 
 class UnreadableIds(SqlsegError):
@@ -38,6 +39,8 @@ def forget(
     json: JsonOption = False,
 ) -> None:
     """Erase users from every table and file of sqlseg, rewrite the files, and keep the users from coming back."""
+    from sqlseg.workflow.forgetting import forget as forget_users
+
     receipt = forget_users(project, [*(users or []), *ids_of_file(file)], system_clock(), Terminal(), patience(wait))
     if json:
         print_json(
@@ -60,7 +63,7 @@ def ids_of_file(file: Path | None) -> list[str]:
         raise UnreadableIds(f"The file of ids {file} cannot be read: {error}.", hint="One id a line, UTF-8.") from error
 
 
-def _print(receipt: Receipt) -> None:
+def _print(receipt: "Receipt") -> None:
     console = stdout()
     console.print(
         f"Erasure {receipt.erasure_id}: {receipt.users_found:,} of {receipt.users_asked:,} users were found and erased."

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,9 +20,10 @@ from sqlseg.cli.console import (
 )
 from sqlseg.resources import shop_text
 from sqlseg.settings import load_settings
-from sqlseg.workflow.bi_readiness import examine_for_bi
-from sqlseg.workflow.examining import Finding, examine
 from sqlseg.workflow.reading import run_query
+
+if TYPE_CHECKING:
+    from sqlseg.workflow.examining import Finding
 
 
 def query(
@@ -91,6 +92,8 @@ def doctor(
     if bi:
         _doctor_for_bi(project, json=json)
         return
+    from sqlseg.workflow.examining import examine
+
     findings = examine(project, system_clock())
     if json:
         print_json([vars(finding) for finding in findings])
@@ -103,12 +106,14 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _print_findings(findings: Sequence[Finding]) -> None:
+def _print_findings(findings: Sequence["Finding"]) -> None:
     marks = {True: "ok", False: "problem", None: ""}
     print_table(None, ["what", "found", ""], [(f.what, f.found, marks[f.fine]) for f in findings])
 
 
 def _doctor_for_bi(project: Path, *, json: bool) -> None:
+    from sqlseg.workflow.bi_readiness import examine_for_bi
+
     report = examine_for_bi(project, system_clock())
     if json:
         print_json(

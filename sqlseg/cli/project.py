@@ -11,8 +11,6 @@ from sqlseg.cli.console import JsonOption, Terminal, print_json, print_table, st
 from sqlseg.cli.overview import print_overview
 from sqlseg.cli.refresh import print_outcome
 from sqlseg.settings import load_settings
-from sqlseg.synth.writer import write_synthetic_events
-from sqlseg.workflow.creating import create_demo, create_project
 from sqlseg.workflow.outcome import Options
 from sqlseg.workflow.refresh import refresh as run_refresh
 
@@ -31,6 +29,8 @@ def init(
     json: JsonOption = False,
 ) -> None:
     """Make a project; look at the source and propose how to read it as events."""
+    from sqlseg.workflow.creating import create_project
+
     made = create_project(project / directory, events, Path.cwd())
     if json:
         print_json(
@@ -68,6 +68,8 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Make a project on a year of grocery shopping by 2,469 households, refresh it, and show its segments."""
+    from sqlseg.workflow.creating import create_demo
+
     place = project / directory
     create_demo(place)
     outcome = run_refresh(place, Options(), system_clock(), Terminal())
@@ -107,6 +109,8 @@ def synth(
     json: JsonOption = False,
 ) -> None:
     """Write the events of a simulated shop whose behaviour groups are known, for trying scale."""
+    from sqlseg.synth.writer import write_synthetic_events
+
     narrator = Terminal()
     with narrator.step("Simulating"):
         written = write_synthetic_events(project / file, users, events, seed)

@@ -19,10 +19,9 @@ from sqlseg.cli.console import (
 )
 from sqlseg.cli.explanation import minute, named_segment, plain_place, print_place
 from sqlseg.cli.overview import print_overview
-from sqlseg.segments.scoring_sql import Dialect
+from sqlseg.segments.sql_parts import Dialect
 from sqlseg.settings import load_settings
 from sqlseg.workflow.comparing import Descent, Difference, difference
-from sqlseg.workflow.one_user import explain_user
 from sqlseg.workflow.project import open_project
 from sqlseg.workflow.reading import SegmentRow, segment_overview, segmentation_sheet, segmentation_sql
 from sqlseg.workflow.renaming import rename_segment
@@ -138,6 +137,8 @@ def explain(
     json: JsonOption = False,
 ) -> None:
     """Say where a user stands in every segmentation, and why."""
+    from sqlseg.workflow.one_user import explain_user
+
     opened = open_project(project)
     with open_warehouse(opened, "sqlseg segments explain", patience(wait)) as warehouse:
         places = explain_user(opened, warehouse, user)

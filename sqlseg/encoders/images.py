@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime
 
 from sqlseg.encoders.image_manifest import ImageEncoder, Preprocessing, check_image_encoder
-from sqlseg.encoders.manifest import BadManifest
-from sqlseg.encoders.session import CPU, Device, EncoderNotRunnable, check_signature, start_on
+from sqlseg.encoders.manifest import BadManifest, Device
+from sqlseg.encoders.session import CPU, EncoderNotRunnable, check_signature, start_on
 from sqlseg.encoders.verify import Verification, compared
 from sqlseg.errors import SqlsegError
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from sqlseg.encoders.batching import ON_CPU, ON_GPU, encode_ragged
 from sqlseg.encoders.content_manifest import TextEncoder, check_text_encoder
-from sqlseg.encoders.session import CPU, Device, EncoderNotRunnable, check_signature, start_on
+from sqlseg.encoders.manifest import Device
+from sqlseg.encoders.session import CPU, EncoderNotRunnable, check_signature, start_on
 from sqlseg.encoders.verify import Verification, compared
 
 FUNCTION = "embed_text"

@@ -7,8 +7,8 @@ import numpy as np
 
 from sqlseg.encoders.batching import Batching, encode_ragged, pad_right
 from sqlseg.encoders.forecasting import open_forecaster
-from sqlseg.encoders.manifest import Encoder, Tensor
-from sqlseg.encoders.session import CPU, Device, EncoderSession, open_session
+from sqlseg.encoders.manifest import Device, Encoder, Tensor
+from sqlseg.encoders.session import CPU, EncoderSession, open_session
 
 GPU_COSINE = 1e-3
 """How far embeddings of the CPU and a GPU may lie apart, as a cosine distance."""

@@ -1,8 +1,10 @@
 """Keeps pyarrow from what sqlseg has no use for, and DuckDB from holding Arrow tables for longer than it reads them."""
 
 import sys
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class _NoPandas:
@@ -19,22 +21,17 @@ def leave_pandas_out() -> None:
 
     With the first array that it makes or gives back pyarrow imports pandas, so as to know its data when it sees them.
     Where pandas is installed that takes half a second, and nothing in sqlseg is of pandas. It is for a process of
-    sqlseg's own: another program may well hand data of pandas to pyarrow later. Where pandas is imported already,
-    nothing changes.
+    sqlseg's own, in which nothing else can import pandas either: another program may well hand data of pandas to
+    pyarrow later. Where pandas is imported already, nothing changes.
     """
-    if "pandas" in sys.modules:
-        return
-    sys.meta_path.insert(0, _NoPandas)
-    try:
-        pa.array([])
-    finally:
-        sys.meta_path.remove(_NoPandas)
+    if "pandas" not in sys.modules and _NoPandas not in sys.meta_path:
+        sys.meta_path.insert(0, _NoPandas)
 
 
 class Lent:
     """An Arrow table to be read by whoever holds this, until it is taken back; then nothing of it is held."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: "pa.Table") -> None:
         self._table: pa.Table | None = table
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import duckdb
-import pyarrow as pa
 
 from sqlseg.engine.arrow import Lent
 from sqlseg.engine.encryption import NoCrypto, explained_without_key
@@ -17,8 +16,11 @@ from sqlseg.engine.filesystems import spellings
 from sqlseg.engine.statement_progress import StatementProgress
 from sqlseg.errors import SqlsegError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Parameters = Sequence[Any] | Mapping[str, Any] | None
-VectorFunction = Callable[..., pa.Array]
+VectorFunction = Callable[..., "pa.Array"]
 
 ROW_GROUP_SIZE = 61_440
 """Rows that are compressed at a time in files that sqlseg writes. With the usual 122,880 all smaller tables would be
@@ -208,7 +210,7 @@ class Engine:
         row = self.row(sql, parameters)
         return row[0] if row else None
 
-    def table(self, sql: str, parameters: Parameters = None) -> pa.Table:
+    def table(self, sql: str, parameters: Parameters = None) -> "pa.Table":
         """Return the result of a query as an Arrow table."""
         self._function_failure = None
         try:
@@ -255,7 +257,7 @@ class Engine:
         return {name: kind for name, kind, *_ in self.rows(f"describe {sql}")}
 
     @contextmanager
-    def registered(self, name: str, table: pa.Table, *, large: bool = False) -> Iterator[None]:
+    def registered(self, name: str, table: "pa.Table", *, large: bool = False) -> Iterator[None]:
         """Make an Arrow table readable as a relation of this name, for as long as the block runs.
 
         Within a transaction DuckDB holds what was registered until that ends. Of a `large` table it does not, but
@@ -347,7 +349,7 @@ class Engine:
         A SqlsegError that the function raises comes out of the query as it is.
         """
 
-        def guarded(*columns: pa.ChunkedArray) -> pa.Array:
+        def guarded(*columns: Any) -> Any:  # DuckDB looks the annotations up
             try:
                 return function(*columns)
             except (SqlsegError, KeyboardInterrupt) as error:

@@ -2,8 +2,6 @@
 
 from contextlib import suppress
 
-import pyarrow as pa
-
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.errors import OutOfMemory
 
@@ -19,6 +17,8 @@ def give_back_memory(engine: Engine, memory_limit: str | None) -> None:
     C library trimmed, too: the limit that it gets for an instant is what it holds besides, so nothing is put on disk
     for it. Nothing else may be running on the database.
     """
+    import pyarrow as pa
+
     pa.default_memory_pool().release_unused()
     # On a connection of its own: an error, such as too little memory, would break off an open transaction.
     with engine.beside() as other:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.errors import DatabaseDamaged, DatabaseEncrypted
 from sqlseg.errors import SqlsegError
-from sqlseg.names import PUBLISHED_TABLES, SCHEMAS, WAREHOUSE_TABLES
+from sqlseg.names import PUBLISHED_TABLES, REASON, SCHEMAS, WAREHOUSE_TABLES
 from sqlseg.resources import sql_text
 
 FORMAT = 1
@@ -62,10 +62,9 @@ class Source:
 
 def prepare_warehouse(engine: Engine) -> None:
     """Make the schemas and tables that are not there yet. Raises NewerWarehouse or SchemaTaken."""
-    if not engine.relation_exists("sqlseg", "warehouse"):
-        taken = engine.rows(sql_text("steps/run/relations_in_our_schemas.sql"))
-        if taken:
-            raise SchemaTaken(engine.path, [f"{schema}.{name}" for schema, name in taken])
+    there = _relations(engine)
+    if there and "sqlseg.warehouse" not in there:
+        raise SchemaTaken(engine.path, list(there))
     for schema in SCHEMAS:
         engine.execute(f"create schema if not exists {schema}")
     engine.execute("create table if not exists sqlseg.warehouse (format integer)")
@@ -74,17 +73,21 @@ def prepare_warehouse(engine: Engine) -> None:
         engine.execute("insert into sqlseg.warehouse values ($format)", {"format": FORMAT})
     elif found > FORMAT:
         raise NewerWarehouse(engine.path, found)
-    tables = "select schema_name, table_name from duckdb_tables() where database_name = current_database()"
-    views = "select schema_name, view_name from duckdb_views() where database_name = current_database()"
-    if ("segments", "reason") in engine.rows(tables):
+    if there.get(str(REASON)) == "table":
         engine.execute(sql_text("migrations/0005_reasons_as_a_view.sql"))
-    there = {*engine.rows(tables), *engine.rows(views)}
+        there = _relations(engine)
     for relation in (*PUBLISHED_TABLES, *WAREHOUSE_TABLES):
-        if (relation.schema, relation.name) not in there:
+        if str(relation) not in there:
             engine.execute(sql_text(f"tables/{relation}.sql"))
     for table, column, migration in ADDED_COLUMNS:
-        if column not in engine.columns(*table.split(".")):
+        if table in there and column not in engine.describe(table):
             engine.execute(sql_text(f"migrations/{migration}.sql"))
+
+
+def _relations(engine: Engine) -> dict[str, Literal["table", "view"]]:
+    """Return what there is in the schemas of a warehouse, such as segments.reason, in order."""
+    found = engine.rows(sql_text("steps/run/relations_in_our_schemas.sql"))
+    return {f"{schema}.{name}": "view" if is_view else "table" for schema, name, is_view in found}
 
 
 def attach_sources(engine: Engine, sources: Mapping[str, Source]) -> None:

@@ -1,10 +1,12 @@
 """Finds the usable rows that repeat another one."""
 
-import numpy as np
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.resources import sql_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SORTED_AT_ONCE = 12_000_000
 """Rows whose keys are held in memory to be sorted, 16 bytes each; among more of them the database looks."""
@@ -22,17 +24,20 @@ def mark_duplicates(engine: Engine) -> None:
         engine.execute(marked)
         engine.execute("drop view repeated_keys; drop view keyed_rows")
         return
-    with engine.registered("repeated_keys", pa.table({"key": _repeated_keys(engine)})):
+    with engine.registered("repeated_keys", _repeated_keys(engine)):
         engine.execute(marked)
     engine.execute("drop view keyed_rows")
 
 
-def _repeated_keys(engine: Engine) -> pa.Array:
-    """Return the keys that several rows have.
+def _repeated_keys(engine: Engine) -> "pa.Table":
+    """Return the keys that several rows have, in the column `key`.
 
     NumPy sorts them in a quarter of the time of a GROUP BY, nearly all of whose groups are of one row.
     """
+    import numpy as np
+    import pyarrow as pa
+
     batches = engine.table("select key from keyed_rows").to_batches()
     keys = np.concatenate([np.empty(0, np.uint64), *(batch["key"].to_numpy() for batch in batches)])
     keys.sort()
-    return pa.array(np.unique(keys[1:][keys[1:] == keys[:-1]]), pa.uint64())
+    return pa.table({"key": pa.array(np.unique(keys[1:][keys[1:] == keys[:-1]]), pa.uint64())})

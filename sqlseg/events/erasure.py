@@ -3,11 +3,13 @@
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.keyed_hash import key_parameters, keyed_hash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 REASON = "erased"
 """Why their rows are refused; such a row is counted, and nothing of it is kept."""
@@ -37,11 +39,13 @@ class Erased:
         """Return these and more users."""
         return Erased(self.key, self.hashes | {self.hash(user) for user in users})
 
-    def among(self, engine: Engine, users: str) -> pa.Table:
+    def among(self, engine: Engine, users: str) -> "pa.Table":
         """Return those that were forgotten among the ids of a query, as a table of one column user_id.
 
         The query returns one column of that name too.
         """
+        import pyarrow as pa
+
         if not self.hashes:
             return pa.table({"user_id": pa.array([], pa.string())})
         listed = pa.table({"hash": pa.array(sorted(self.hashes), pa.string())})

@@ -12,7 +12,7 @@ alone is a decimal in some), LEAST and GREATEST never see a NULL, and each step 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from sqlglot import exp
@@ -27,6 +27,7 @@ from sqlseg.segments.regression_sql import likeliest_class
 from sqlseg.segments.scaling import CAP, ColumnScaling
 from sqlseg.segments.shapes import Centroids, Mixture
 from sqlseg.segments.sql_parts import (
+    Dialect,
     Steps,
     added,
     case,
@@ -44,7 +45,6 @@ from sqlseg.segments.sql_parts import (
 )
 from sqlseg.segments.supervised import SupervisedModel
 
-Dialect = Literal["duckdb", "postgres", "spark", "bigquery", "snowflake"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 
 _MATERIALIZED: Mapping[str, bool] = {

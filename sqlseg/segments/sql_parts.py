@@ -1,8 +1,11 @@
 """Parts of the SQL that places users: expressions that every dialect understands alike, and the choice of a segment."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from sqlglot import exp
+
+Dialect = Literal["duckdb", "postgres", "spark", "bigquery", "snowflake"]
 
 Steps = dict[str, exp.Select]
 """Queries by name, each reading the one before."""

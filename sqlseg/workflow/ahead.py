@@ -2,23 +2,27 @@
 
 import threading
 from datetime import datetime
+from importlib import import_module
 
 from sqlseg.features.binding import MATERIALIZED, WAREHOUSE, bound_sql, every_user_sql
-from sqlseg.features.holidays import holiday_table
-from sqlseg.segments.algorithms import import_what_fits
 from sqlseg.settings import ClusterSegmentation, FittedSegmentation
 from sqlseg.workflow.project import Project
 
 
 def begin_ahead(project: Project, *, everyone: bool) -> None:
-    """Begin to import what a fit needs and, where features of `everyone` will be computed, to bind their views.
+    """Begin to import what the steps need and, where features of `everyone` will be computed, to bind their views.
 
-    What is bound is remembered where it is bound: nobody waits for this thread, nor depends on it.
+    What is bound is remembered where it is bound, and what is imported where it is imported: nobody depends on this
+    thread, and who needs a module that it is importing waits for that.
     """
     threading.Thread(target=_work_ahead, args=(project, everyone), name="ahead", daemon=True).start()
 
 
 def _work_ahead(project: Project, everyone: bool) -> None:
+    import_module("sqlseg.workflow.carrying_out")
+    from sqlseg.features.holidays import holiday_table
+    from sqlseg.segments.algorithms import import_what_fits
+
     if everyone:
         _bind(project)
         holiday_table(project.settings.project.country, [])  # imports the holidays of all countries

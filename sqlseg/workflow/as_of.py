@@ -10,6 +10,16 @@ class BadAsOf(SqlsegError):
     """The moment that was asked for is none, or lies before what has been published."""
 
 
+class NoEventsBefore(SqlsegError):
+    """Every usable event lies at or after as_of."""
+
+    def __init__(self, as_of: datetime, newest: datetime) -> None:
+        super().__init__(
+            f"No event is before --as-of {as_of} UTC; the newest is at {newest} UTC.",
+            hint="Leave --as-of out to take the first midnight after the newest event.",
+        )
+
+
 def first_midnight_after(newest: datetime, timezone: str) -> datetime:
     """Return the first midnight of the zone after an instant; both are UTC without zone. Raises BadAsOf.
 

@@ -5,9 +5,6 @@ from pathlib import Path
 from sqlseg.encoders.content_manifest import TextEncoder, load_text_encoder
 from sqlseg.encoders.image_manifest import ImageEncoder, load_image_encoder
 from sqlseg.encoders.manifest import UnknownEncoder
-from sqlseg.segments.algorithms import ALGORITHMS, FINDS_THE_NUMBER
-from sqlseg.segments.learners import LEARNERS
-from sqlseg.segments.supervised import SUPERVISED_ALGORITHMS
 from sqlseg.settings import ClusterSegmentation, Settings, SupervisedSegmentation, setting_problem
 from sqlseg.settings.values import nearest
 
@@ -18,12 +15,18 @@ def check_algorithms(settings: Settings) -> None:
         if not isinstance(segmentation, ClusterSegmentation | SupervisedSegmentation):
             continue
         given = segmentation.algorithm
+        if isinstance(segmentation, ClusterSegmentation) and given == "kmeans":
+            continue  # which most take, fits whatever else is set: the others need not be known
+        from sqlseg.segments.algorithms import ALGORITHMS, FINDS_THE_NUMBER
+        from sqlseg.segments.learners import LEARNERS
+        from sqlseg.segments.supervised import SUPERVISED_ALGORITHMS
+
         there = SUPERVISED_ALGORITHMS if isinstance(segmentation, SupervisedSegmentation) else tuple(ALGORITHMS)
         if given not in there:
             known = ", ".join(f'"{one}"' for one in there)
             message = f"there is no algorithm {given!r}{nearest(given, there)}; it must be one of {known}"
             raise setting_problem(settings, ("segmentations", name, "algorithm"), message)
-        if isinstance(segmentation, ClusterSegmentation) and segmentation.pins is not None and given != "kmeans":
+        if isinstance(segmentation, ClusterSegmentation) and segmentation.pins is not None:
             message = f'users can be pinned with algorithm = "kmeans" only, got {given!r}'
             raise setting_problem(settings, ("segmentations", name, "pins"), message)
         if isinstance(segmentation, SupervisedSegmentation) and segmentation.projection != "none":

@@ -3,21 +3,19 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.features.checks import CheckQuery, Severity, check_queries
 from sqlseg.features.view import View
-from sqlseg.insight.monotonicity import ranked_below_worse
 from sqlseg.names import Relation
 from sqlseg.resources import sql_text
 from sqlseg.settings import RulesSegmentation, Settings, setting_problem
 from sqlseg.workflow.materialise import fresh_rows
-from sqlseg.workflow.work import Work
+
+if TYPE_CHECKING:
+    from sqlseg.workflow.work import Work
 
 _TABLE_CHECKS = (
     ("one_segment_a_user", "segments.membership"),
@@ -77,7 +75,7 @@ class CheckFailed(SqlsegError):
         )
 
 
-def run_checks(work: Work, by_user: Mapping[Relation, str]) -> None:
+def run_checks(work: "Work", by_user: Mapping[Relation, str]) -> None:
     """Run every check and record it. Raises CheckFailed where one of severity error fails, unless told to publish.
 
     In the tables `by_user` only rows of some users are others than the last refresh left: those of the relation named.
@@ -97,7 +95,7 @@ def run_checks(work: Work, by_user: Mapping[Relation, str]) -> None:
             work.narrator.note(f"Check {check.name}: {check.failing_rows:,} rows of {check.relation} ({told}).")
 
 
-def check_features(work: Work) -> None:
+def check_features(work: "Work") -> None:
     """Check the features as they are now, for `run_checks` to record: nothing of it depends on segments."""
     views, checks = (*work.plan.features(), *work.learned_views), work.project.settings
     stand = frozenset(view for view in work.plan.features() if not work.concerns_everyone(view))
@@ -107,7 +105,7 @@ def check_features(work: Work) -> None:
     work.checked = _feature_results(work.engine, checks, views, stand, _passed(work))
 
 
-def _passed(work: Work) -> frozenset[str]:
+def _passed(work: "Work") -> frozenset[str]:
     """Return the checks that found nothing in what the last refresh left."""
     if work.last is None:
         return frozenset()
@@ -257,6 +255,10 @@ def _tiers(engine: Engine, settings: Settings) -> list[CheckResult]:
         if not engine.relation_exists("sqlseg", VALUE_VIEW):
             message = "tiers are judged by rfm@1, which this project does not compute; add it to [features] publish"
             raise setting_problem(settings, ("segmentations", name, "tiers"), message)
+        import numpy as np
+
+        from sqlseg.insight.monotonicity import ranked_below_worse
+
         rows = engine.table(sql_text("steps/checks/tiers.sql"), {"segmentation": name})
         numbers = {tier: number for number, tier in enumerate(segmentation.tiers)}
         tier = np.array([numbers.get(segment, -1) for segment in rows["segment_name"].to_pylist()], dtype=np.int64)
@@ -272,6 +274,8 @@ def _tiers(engine: Engine, settings: Settings) -> list[CheckResult]:
 def record_checks(engine: Engine, run_id: str, results: Sequence[CheckResult]) -> None:
     """Replace what `quality.check` says of a run."""
     engine.execute("delete from quality.check where run_id = $run_id", {"run_id": run_id})
+    import pyarrow as pa
+
     rows = pa.table(
         {
             "run_id": pa.array([run_id] * len(results), pa.string()),

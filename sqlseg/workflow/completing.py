@@ -9,8 +9,7 @@ from sqlseg.engine.duckdb import Engine, duckdb_version
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.outcome import Move
 from sqlseg.workflow.plan import Plan
-from sqlseg.workflow.recording import Run
-from sqlseg.workflow.state import update_run
+from sqlseg.workflow.state import Run, update_run
 
 
 def complete_run(engine: Engine, run: Run, plan: Plan, clock: Clock, values: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from sqlseg.encoders.session import Device
+from sqlseg.encoders.manifest import Device
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.errors import QueryFailed
 from sqlseg.features.binding import bound_sql

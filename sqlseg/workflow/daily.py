@@ -2,7 +2,7 @@
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.resources import sql_text
-from sqlseg.workflow.recording import Run
+from sqlseg.workflow.state import Run
 
 COUNTED_ANEW_FROM = 0.2
 """Where more than this share of the users has changed, to count all of them anew is as quick."""

@@ -13,9 +13,9 @@ from sqlseg.resources import sql_text
 from sqlseg.segments.blocks import IntArray
 from sqlseg.segments.explain import UserReasons
 from sqlseg.workflow.inputs import Readable
-from sqlseg.workflow.recording import Run
 from sqlseg.workflow.restating import OF_ONE
 from sqlseg.workflow.segmenting import Placed
+from sqlseg.workflow.state import Run
 
 
 def record_reasons(engine: Engine, name: str, placed: Placed, users: NDArray[Any], *, everyone: bool) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sqlseg.encoders.image_manifest import ImageEncoder
 from sqlseg.encoders.images import StartedImageEncoder, image_encoder
-from sqlseg.encoders.session import Device
+from sqlseg.encoders.manifest import Device
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.errors import SqlsegError

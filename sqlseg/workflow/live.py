@@ -6,9 +6,10 @@ from functools import lru_cache
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import comment_on
-from sqlseg.names import Relation
+from sqlseg.names import live_relation
 from sqlseg.publish.snapshot import PublishedRelation
-from sqlseg.segments.scoring_sql import CannotCompile, Dialect, InputTable, scoring_query, scoring_sql
+from sqlseg.segments.scoring_sql import CannotCompile, InputTable, scoring_query, scoring_sql
+from sqlseg.segments.sql_parts import Dialect
 from sqlseg.segments.supervised import stored_model
 from sqlseg.settings import parse_input
 
@@ -24,11 +25,6 @@ LIVE_COLUMNS: Mapping[str, str] = {
 
 _READABLE: Mapping[str, str] = {"features": "", "forecast": "forecast_", "sentiment": "sentiment_"}
 """The kinds of inputs that are relations in `features`, with what stands before their name there."""
-
-
-def live_relation(segmentation: str) -> Relation:
-    """Return the name of a segmentation's live view."""
-    return Relation("segments", f"{segmentation}_live")
 
 
 def membership_sql(engine: Engine, segmentation: str, dialect: Dialect = "duckdb", *, pretty: bool = True) -> str:

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlseg.names import Relation
-from sqlseg.segments.refit import Evidence
 from sqlseg.workflow.plan import Plan, Refit
+
+if TYPE_CHECKING:
+    from sqlseg.segments.refit import Evidence
 
 
 @dataclass(frozen=True)
@@ -55,5 +58,5 @@ class Outcome:
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
     by_user: Mapping[Relation, str] = field(default_factory=dict)
-    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    evidence: Mapping[str, "Evidence"] = field(default_factory=dict)
     """What was measured of users against the model that placed them, by segmentation; nothing where one was fitted."""

@@ -17,6 +17,7 @@ from sqlseg.features.view import View
 from sqlseg.resources import resource_root, shop_text
 from sqlseg.settings import (
     FILE_NAME,
+    ClusterSegmentation,
     FittedSegmentation,
     RulesSegmentation,
     Settings,
@@ -131,6 +132,12 @@ class Project:
     def sql_roots(self) -> tuple[Path, Path]:
         """Where views are looked for: those that ship with sqlseg, then the shop's own."""
         return resource_root("sql"), self.directory / "sql"
+
+    @property
+    def takes_pins(self) -> bool:
+        """Whether the shop's own SQL pins users of some segmentation."""
+        of_clusters = (one for one in self.settings.segmentations.values() if isinstance(one, ClusterSegmentation))
+        return any(one.pins is not None for one in of_clusters)
 
     def views_under(self, root: Path) -> list[View]:
         """Return the views whose files lie under one of the roots."""

@@ -7,7 +7,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import comments
 from sqlseg.errors import SqlsegError
 from sqlseg.features.view import View
-from sqlseg.names import PRIVACY, PRIVATE, PUBLISHED_TABLES
+from sqlseg.names import PRIVACY, PRIVATE, PUBLISHED_TABLES, live_relation
 from sqlseg.publish.allowing import AllowList, matches
 from sqlseg.publish.contents import content_view, published_relations
 from sqlseg.publish.privacy import Policy, protected_relations
@@ -16,7 +16,6 @@ from sqlseg.publish.snapshot import PublishedRelation
 from sqlseg.settings import setting_problem
 from sqlseg.settings.values import nearest
 from sqlseg.workflow.forecast_views import forecast_view, sentiment_view
-from sqlseg.workflow.live import live_relation, live_views
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.pseudonym_key import project_pseudonyms, remember_key
 
@@ -27,6 +26,8 @@ def relations_to_publish(engine: Engine, project: Project, also: Sequence[str] =
     `also` are relations of users who may stand in the published file of before. Raises UnusableKey or
     OtherPseudonymKey.
     """
+    from sqlseg.workflow.live import live_views
+
     names = list(project.settings.segmentations)
     asked = policy(project)
     if asked.pseudonyms is not None:

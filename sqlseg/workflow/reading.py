@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.errors import SqlsegError
 from sqlseg.events.confinement import Readable, check_shop_select
 from sqlseg.resources import sql_text
-from sqlseg.segments.scoring_sql import Dialect
+from sqlseg.segments.sql_parts import Dialect
 from sqlseg.settings import Settings
-from sqlseg.workflow.live import membership_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class NothingPublished(SqlsegError):
@@ -76,7 +76,7 @@ def check_published(reader: Engine, *tables: str) -> None:
         raise NotPublished(reader.path, missing)
 
 
-def run_query(settings: Settings, sql: str, *, name: str = "the query", base: Path) -> pa.Table:
+def run_query(settings: Settings, sql: str, *, name: str = "the query", base: Path) -> "pa.Table":
     """Return the result of a query on the published file; nothing can be changed by it.
 
     It may read files in the folders that the project's SQL may read; relative paths begin at `base`. Raises
@@ -93,8 +93,10 @@ def run_query(settings: Settings, sql: str, *, name: str = "the query", base: Pa
         return reader.table(f"select * replace ({texts}) from asked")
 
 
-def _in_python(column: pa.ChunkedArray) -> bool:
+def _in_python(column: "pa.ChunkedArray") -> bool:
     """Return whether Python can hold every value: its calendar has the years 1 to 9999, and no infinity."""
+    import pyarrow as pa
+
     if pa.types.is_primitive(column.type) and not pa.types.is_temporal(column.type):
         return True
     try:
@@ -186,4 +188,6 @@ def segmentation_sql(path: Path, name: str, dialect: Dialect) -> str:
         known = [row[0] for row in reader.rows("select segmentation from segments.segmentation order by 1")]
         if name not in known:
             raise UnknownSegmentation(name, known)
+        from sqlseg.workflow.live import membership_sql
+
         return membership_sql(reader, name, dialect)

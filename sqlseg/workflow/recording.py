@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,18 +25,7 @@ from sqlseg.workflow.plan import SegmentationPlan
 from sqlseg.workflow.restating import OF_ONE
 from sqlseg.workflow.ruling import UNASSIGNED
 from sqlseg.workflow.segmenting import Placed
-
-
-@dataclass(frozen=True)
-class Run:
-    """The refresh that writes; instants are UTC without zone."""
-
-    run_id: str
-    as_of: datetime
-    data_through: datetime
-    started_at: datetime
-    timezone: str
-    seed: int
+from sqlseg.workflow.state import Run
 
 
 def find_moves(

@@ -1,11 +1,14 @@
-"""Carries out a plan from the sources to the published file: all of it, or nothing."""
+"""Carries out a plan from the sources to the published file: all of it, or nothing.
 
-import json
+Nothing that needs NumPy, Arrow or ONNX Runtime is imported before the sources are read: where nothing is new nobody
+waits for them, and a first refresh imports them beside the database.
+"""
+
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.warehouse import prepare_warehouse
@@ -15,35 +18,28 @@ from sqlseg.events.reading import Before as LastReading
 from sqlseg.events.reading import EventSource, Reading, read_events
 from sqlseg.events.staging import Staged
 from sqlseg.publish.spare import CopyBeside
-from sqlseg.workflow import steps
 from sqlseg.workflow.ahead import begin_ahead
-from sqlseg.workflow.as_of import parse_as_of, resolve_as_of
-from sqlseg.workflow.checking import CheckFailed, record_checks, run_checks
-from sqlseg.workflow.completing import complete_run, moves_of
-from sqlseg.workflow.computing import compute, count_embedded
+from sqlseg.workflow.as_of import NoEventsBefore, parse_as_of, resolve_as_of
+from sqlseg.workflow.checking import CheckFailed, record_checks
+from sqlseg.workflow.completing import complete_run
 from sqlseg.workflow.confinement import check_shop_sql
 from sqlseg.workflow.erasure_list import FINISH, erased_users, unfinished_erasure
 from sqlseg.workflow.holding import Patience
-from sqlseg.workflow.images import files_fingerprint
-from sqlseg.workflow.kept import Kept
 from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.narration import Clock, Narrator, Stopwatch
 from sqlseg.workflow.outcome import Options, Outcome
-from sqlseg.workflow.pins import with_pins
 from sqlseg.workflow.plan import Plan, make_plan
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.published import check_privacy
 from sqlseg.workflow.publishing import patch_is_likely, publish
-from sqlseg.workflow.rebuilding import rebuild_warehouse
-from sqlseg.workflow.recording import Run
 from sqlseg.workflow.state import (
     LastRefresh,
+    Run,
     begin_run,
     forecasts_in_use,
     last_refresh,
     models_in_use,
     next_run_id,
-    remember_refresh,
     segmentations_behind,
     sentiment_in_use,
     update_run,
@@ -52,17 +48,9 @@ from sqlseg.workflow.time_left import Outlook
 from sqlseg.workflow.touched import remember_attributes, touch_changed_attributes
 from sqlseg.workflow.usual_seconds import usual_for, usual_seconds
 from sqlseg.workflow.warehouse import open_warehouse, open_without_warehouse
-from sqlseg.workflow.work import Work
 
-
-class NoEventsBefore(SqlsegError):
-    """Every usable event lies at or after as_of."""
-
-    def __init__(self, as_of: datetime, newest: datetime) -> None:
-        super().__init__(
-            f"No event is before --as-of {as_of} UTC; the newest is at {newest} UTC.",
-            hint="Leave --as-of out to take the first midnight after the newest event.",
-        )
+if TYPE_CHECKING:
+    from sqlseg.workflow.kept import Kept
 
 
 class UnknownSegmentation(SqlsegError):
@@ -112,6 +100,8 @@ def _read(
             )
         )
     if project.image_encoder is not None:
+        from sqlseg.workflow.images import files_fingerprint
+
         parts.append(files_fingerprint(engine, project.image_root))
     return reading, " ".join(parts)
 
@@ -123,7 +113,7 @@ def refresh(
     narrator: Narrator,
     *,
     dry: bool = False,
-    kept: Kept | None = None,
+    kept: "Kept | None" = None,
     checkpoint: bool = True,
     closing: ExitStack | None = None,
 ) -> Outcome:
@@ -144,6 +134,8 @@ def refresh(
         narrator.note(f"{unfinished} {FINISH}")
     patience = Patience(options.wait, clock, narrator)
     if options.rebuild:
+        from sqlseg.workflow.rebuilding import rebuild_warehouse
+
         with narrator.step("Taking the history over from the published file"):
             before = rebuild_warehouse(project.settings, clock.now(), patience)
         if before is not None:
@@ -187,14 +179,14 @@ def refresh_within(
     narrator: Narrator,
     *,
     dry: bool = False,
-    kept: Kept | None = None,
+    kept: "Kept | None" = None,
     copy: CopyBeside | None = None,
 ) -> Outcome:
     """Bring the tables of an open warehouse up to date; sources are attached, and nothing is published.
 
     Meanwhile the published file is copied if it is likely to be patched.
     """
-    started_at, kept = clock.now(), kept or Kept(lasting=False)
+    started_at = clock.now()
     stopwatch = Stopwatch(narrator, clock, outlook=Outlook(statement=engine.statement_progress))
     if dry:
         try:
@@ -236,12 +228,13 @@ def _carry_out(
     started_at: datetime,
     clock: Clock,
     stopwatch: Stopwatch,
-    kept: Kept,
+    kept: "Kept | None",
     copy: CopyBeside | None = None,
 ) -> Outcome:
     settings = project.settings.project
     last, models = last_refresh(engine), models_in_use(engine)
-    kept.go_on_from(None if last is None else last.run_id)
+    if kept:
+        kept.go_on_from(None if last is None else last.run_id)
     if last is None:
         begin_ahead(project, everyone=True)
     elif not options.full:
@@ -250,7 +243,10 @@ def _carry_out(
         attributes = remember_attributes(engine) if last else None
         reading, source_fingerprint = _read(engine, project, run_id, started_at, last, full=options.full)
         concerns = touch_changed_attributes(engine, attributes) if attributes else ()
-        project = with_pins(engine, project)
+        if project.takes_pins:
+            from sqlseg.workflow.pins import with_pins
+
+            project = with_pins(engine, project)
     staged = reading.staged
     if last is not None and reading.how == "everything":
         stopwatch.narrator.note(f"All of the source was read: {reading.why}.")
@@ -308,85 +304,10 @@ def _carry_out(
         begin_ahead(project, everyone=False)
         if copy is not None and patch_is_likely(engine, project, plan, last):
             copy.begin()
-    threads = project.settings.warehouse.threads or int(engine.value("select current_setting('threads')"))
-    work = Work(
-        engine,
-        project,
-        plan,
-        run,
-        last,
-        models,
-        stopwatch.narrator,
-        options.require_gpu,
-        threads,
-        frozenset(segmentations_behind(engine)),
-        kept,
-        publish_anyway=options.publish_anyway,
-    )
-    with stopwatch.step("events", "Keeping the events"):
-        steps.accept_events(work)
-    with stopwatch.step("features", "Computing features and embeddings"):
-        before = compute(work)
-    with stopwatch.step("segments", "Placing users in segments"):
-        drifted = steps.place_everyone(work)
-    if drifted:
-        measured = {name: placed.evidence for name, placed in work.placed.items()}
-        work.plan = plan_for(drifted)
-        stopwatch.usual = {}
-        with stopwatch.step("features", "Computing features and embeddings"):
-            before = compute(work)
-        with stopwatch.step("segments", "Fitting anew what has drifted"):
-            steps.place_everyone(work)
-        for name in drifted:
-            work.placed[name] = replace(work.placed[name], evidence=measured[name])
-    work.plan = steps.with_evidence(work)
-    with stopwatch.step("tables", "Writing the segment tables"):
-        steps.record_everything(work, before)
-        steps.remove_dropped(work)
-        steps.create_public_views(work)
-    with stopwatch.step("checks", "Checking the result"):
-        by_user = steps.changed_by_user(work)
-        run_checks(work, by_user)
-    for note in work.content_notes:
-        stopwatch.narrator.note(note)
-    for name, placed in work.placed.items():
-        for note in placed.notes:
-            stopwatch.narrator.note(f"{name}: {note}")
-    remember_refresh(engine, LastRefresh(run_id, as_of, data_through, source_fingerprint, work.plan.definition))
-    moves = moves_of(engine, run_id)
-    embedded = count_embedded(work)
-    complete_run(
-        engine,
-        run,
-        work.plan,
-        clock,
-        {
-            "kind": work.plan.kind,
-            "users_total": len(work.users),
-            "users_embedded": embedded,
-            "users_moved": work.users_moved,
-            "provider": work.provider,
-            "seconds": json.dumps(stopwatch.seconds),
-        },
-    )
-    work.give_back_memory()  # a commit needs some of its own
-    return Outcome(
-        run_id,
-        work.plan,
-        len(work.users),
-        embedded,
-        work.users_moved,
-        work.provider,
-        moves,
-        None,
-        stopwatch.seconds,
-        evidence={
-            name: placed.evidence
-            for name, placed in work.placed.items()
-            if placed.evidence is not None and name not in drifted
-        },
-        by_user=by_user,
-    )
+    from sqlseg.workflow.carrying_out import carry_out, work_of
+
+    work = work_of(engine, project, options, plan, run, last, models, stopwatch, kept)
+    return carry_out(work, plan_for, source_fingerprint, stopwatch, clock)
 
 
 def _tell_of_events(narrator: Narrator, staged: Staged) -> None:

@@ -7,8 +7,6 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import SqlsegError
 from sqlseg.publish.noise import CONFIDENCE, LARGEST_EPSILON, NoisyIntegers, noisy_integers
@@ -84,6 +82,8 @@ def release(
         known = [row[0] for row in engine.rows("select distinct release_id from segments.private_segment")]
         charge(settings, entry, budget, known)
         rows = _drawn(engine, entry, now, last.as_of)
+        import pyarrow as pa
+
         with engine.transaction(), engine.registered("private_rows", pa.Table.from_pylist(rows)):
             engine.execute("insert into segments.private_segment by name select * from private_rows")
             mark_unpublished(engine)

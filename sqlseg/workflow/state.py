@@ -4,14 +4,29 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.errors import OtherModelFormat
-from sqlseg.segments.forecasting import ForecastModel
-from sqlseg.segments.sentiment import SentimentModel
 from sqlseg.workflow.definition import Definition
 
+if TYPE_CHECKING:
+    from sqlseg.segments.forecasting import ForecastModel
+    from sqlseg.segments.sentiment import SentimentModel
+
 INTERRUPTED = "The process ended before the refresh was complete; nothing of it was kept."
+
+
+@dataclass(frozen=True)
+class Run:
+    """The refresh that writes; instants are UTC without zone."""
+
+    run_id: str
+    as_of: datetime
+    data_through: datetime
+    started_at: datetime
+    timezone: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ class ForecastInUse:
     """The model that makes the forecasts of an encoder, and what it was made from; `fitted_as_of` is UTC."""
 
     version: int
-    model: ForecastModel
+    model: "ForecastModel"
     definition: Definition
     fitted_as_of: datetime
 
@@ -48,7 +63,7 @@ class SentimentInUse:
     """The model that tells the mood of reviews, and what it was made from; `fitted_as_of` is UTC."""
 
     version: int
-    model: SentimentModel
+    model: "SentimentModel"
     definition: Definition
     fitted_as_of: datetime
 
@@ -61,6 +76,8 @@ def sentiment_in_use(engine: Engine) -> SentimentInUse | None:
     )
     if row is None:
         return None
+    from sqlseg.segments.sentiment import SentimentModel
+
     version, text, definition, fitted_as_of = row
     return SentimentInUse(version, SentimentModel.from_json(text), json.loads(definition), fitted_as_of)
 
@@ -74,6 +91,10 @@ def forecasts_in_use(engine: Engine, *, readable: bool = False) -> dict[str, For
         "select forecast, model_version, parameters, inputs, fitted_as_of from segments.forecast_model "
         "qualify row_number() over (partition by forecast order by model_version desc) = 1"
     )
+    if not rows:
+        return {}
+    from sqlseg.segments.forecasting import ForecastModel
+
     found = {}
     for ref, version, text, inputs, fitted_as_of in rows:
         try:

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from sqlseg.encoders.content_manifest import TextEncoder
+from sqlseg.encoders.manifest import Device
 from sqlseg.encoders.sentences import sentence_encoder, text_function
-from sqlseg.encoders.session import Device
 from sqlseg.engine.duckdb import Engine, quoted
 from sqlseg.engine.warehouse import comment_on
 from sqlseg.features.view import View

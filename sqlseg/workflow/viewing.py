@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from sqlseg.encoders.manifest import find_encoders
 from sqlseg.engine.duckdb import Engine
@@ -20,6 +19,9 @@ from sqlseg.workflow.locking import check_lock
 from sqlseg.workflow.project import Project, open_project
 from sqlseg.workflow.state import last_refresh
 from sqlseg.workflow.warehouse import open_warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class NoRefreshYet(SqlsegError):
@@ -69,7 +71,7 @@ def pasteable_sql(project: Project, view: View, patience: Patience | None = None
     return every_user_sql(view, as_of, local_as_of)
 
 
-def sequence_tokens(project: Project, view: View, patience: Patience | None = None) -> pa.Table:
+def sequence_tokens(project: Project, view: View, patience: Patience | None = None) -> "pa.Table":
     """Return the rows of a sequence view over the events of the last refresh, in order.
 
     Raises NoRefreshYet or NotComputed.

@@ -3,6 +3,7 @@
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlseg.engine.duckdb import Engine
 from sqlseg.engine.errors import DatabaseDamaged, DatabaseLocked, PathNotWritable
@@ -10,9 +11,11 @@ from sqlseg.engine.filelock import FileLock
 from sqlseg.engine.warehouse import Source, attach_sources, prepare_warehouse
 from sqlseg.workflow.confinement import confine_to_project
 from sqlseg.workflow.holding import Patience, held_by_others, patiently, take_lock
-from sqlseg.workflow.kept import Kept
 from sqlseg.workflow.project import Project
 from sqlseg.workflow.warehouse_key import warehouse_key
+
+if TYPE_CHECKING:
+    from sqlseg.workflow.kept import Kept
 
 
 def open_warehouse(
@@ -23,7 +26,7 @@ def open_warehouse(
     prepared: bool = True,
     sources: bool = False,
     lock: FileLock | None = None,
-    kept: Kept | None = None,
+    kept: "Kept | None" = None,
 ) -> Engine:
     """Open the project's working database, with its schemas and tables made where they are missing.
 
@@ -52,7 +55,7 @@ def open_warehouse(
     return engine
 
 
-def _open_alone(project: Project, command: str, lock: FileLock | None, kept: Kept | None) -> Engine:
+def _open_alone(project: Project, command: str, lock: FileLock | None, kept: "Kept | None") -> Engine:
     settings = project.settings.warehouse
     taken = None if lock else take_lock(project.settings, command)
     try:
@@ -92,7 +95,7 @@ def _remove_leftovers(path: Path) -> None:
     shutil.rmtree(path.with_name(f"{path.name}.tmp"), ignore_errors=True)
 
 
-def take_over_log(project: Project, command: str = "sqlseg", kept: Kept | None = None) -> None:
+def take_over_log(project: Project, command: str = "sqlseg", kept: "Kept | None" = None) -> None:
     """Take over into the warehouse what a refresh has left in the log beside it; what is `kept` of it goes on.
 
     Raises as `open_warehouse` does.

@@ -21,9 +21,8 @@ from sqlseg.workflow.materialise import Moment
 from sqlseg.workflow.narration import Narrator
 from sqlseg.workflow.plan import Plan
 from sqlseg.workflow.project import PinnedUsers, Project
-from sqlseg.workflow.recording import Run
 from sqlseg.workflow.segmenting import Placed
-from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse, SentimentInUse
+from sqlseg.workflow.state import ForecastInUse, LastRefresh, ModelInUse, Run, SentimentInUse
 
 if TYPE_CHECKING:
     from sqlseg.workflow.checking import CheckResult

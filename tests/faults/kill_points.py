@@ -27,7 +27,7 @@ from sqlseg.engine.duckdb import Engine
 from sqlseg.publish import content_hash, patching
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["sqlseg.cli.main", "sqlseg.workflow.refresh", "onnxruntime"])
+_FORKS.set_forkserver_preload(["sqlseg.cli.main", "sqlseg.workflow.refresh", "sqlseg.workflow.carrying_out"])
 
 FATEFUL = ("commit", "checkpoint", "attach", "detach", "close", "copy from")
 """Statements that write files, of which every one is a moment to be killed at, and in the middle of."""

@@ -40,7 +40,10 @@ def fed(directory: Path) -> Iterator[None]:
             raise KeyboardInterrupt
         (directory / name).rename(directory / "data" / name)
 
-    with patching_small_files(), patch("sqlseg.cli.refresh.watch", lambda *a, **k: watch(*a, **{**k, "wait": wait})):
+    with (
+        patching_small_files(),
+        patch("sqlseg.workflow.watching.watch", lambda *a, **k: watch(*a, **{**k, "wait": wait})),
+    ):
         yield
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from sqlseg.errors import SqlsegError
+from sqlseg.features.locality import locality_problems
 from sqlseg.features.registry import (
     BadReference,
     CyclicViews,
@@ -140,8 +141,16 @@ def test_shop_views_stand_beside_shipped_ones(sql_root):
     assert "rfm__v2.sql" in str(caught.value.hint)
 
 
-def test_the_shipped_views_load():
-    assert Registry.load([resource_root("sql")]).latest("features", "rfm").version >= 1
+def test_the_shipped_views_load_and_are_user_local():
+    loaded = Registry.load([resource_root("sql")])
+    assert loaded.latest("features", "rfm").version >= 1
+    assert {view.ref: problems for view in loaded.views if (problems := locality_problems(view.kind, view.tree))} == {}
+
+
+def test_a_shop_cannot_pass_off_a_view_as_shipped(sql_root):
+    shop = sql_root({"features/rfm__v9.sql": "select user_id, random() as x from events"}, "sqlseg/sql")
+    with pytest.raises(InvalidView, match="left to chance"):
+        Registry.load([resource_root("sql"), shop])
 
 
 def test_unknown_views_and_versions_list_the_candidates(registry):

@@ -15,8 +15,9 @@ from sqlseg.workflow import daily
 from sqlseg.workflow.activity import keep_activity
 from sqlseg.workflow.as_of import local
 from sqlseg.workflow.daily import record_daily, remember_days
-from sqlseg.workflow.recording import Run, find_moves, record_moves
+from sqlseg.workflow.recording import find_moves, record_moves
 from sqlseg.workflow.segmenting import Placed
+from sqlseg.workflow.state import Run
 
 USERS = [f"u{number}" for number in range(6)]
 ALWAYS = "v0"

@@ -1,12 +1,22 @@
 """A version of an encoder is chosen in the settings, beside others."""
 
+from dataclasses import replace
+from datetime import datetime
+
 import numpy as np
 import pytest
 from shops import bought, new_shop, viewed
 
+from sqlseg.encoders.embedding import NUMBERED_USERS, number_users
 from sqlseg.encoders.forecasting import open_forecaster
 from sqlseg.encoders.manifest import load_encoder
+from sqlseg.engine.duckdb import Engine
+from sqlseg.features.registry import Registry
 from sqlseg.resources import resource_root
+from sqlseg.workflow.embedding import tokens_sql
+from sqlseg.workflow.materialise import Moment
+
+NOW = datetime(2024, 3, 4)
 
 EVENTS = [
     bought("ann", "2024-03-01 10:00", 150),
@@ -53,3 +63,23 @@ def test_kept_embeddings_are_foretold_from(shop):
     assert (soon[:, -1, chance] > late[:, -1, chance]).all()
     buyer, browser = list(kept).index("ann"), list(kept).index("eve")
     assert soon[buyer, -1, chance] > soon[browser, -1, chance]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_tokens_of_numbered_users_are_those_of_named_ones(shop, version):
+    """A refresh has shipped sequences read places of users for their ids; a shop's own sequences read the ids."""
+    encoder = load_encoder(f"behavior@{version}", [resource_root("onnx_models")])
+    sequence = Registry.load([resource_root("sql")]).view("sequences", encoder.manifest.sequence)
+    moment = Moment(NOW, NOW)
+    with Engine.open(shop.directory / "warehouse.duckdb", read_only=True) as engine:
+        number_users(engine, "sqlseg.population")
+        by_place, numbered = tokens_sql(sequence, moment)
+        by_id, of_a_shop = tokens_sql(replace(sequence, path=shop.directory / "sql/sequences/behavior__v1.sql"), moment)
+        assert (numbered, of_a_shop) == (True, False)
+        named = (
+            f"select u.user_id, t.* exclude (user_id) from {by_place} as t "
+            f"join {NUMBERED_USERS} as u on u.place = t.user_id"
+        )
+        rows = engine.rows(f"select * from {by_id} order by user_id, position")
+        assert rows == engine.rows(f"select * from ({named}) order by user_id, position")
+        assert {user for user, *_ in rows} == {"ann", "bob", "eve"}

@@ -266,14 +266,14 @@ def test_a_round_reads_rows_of_touched_users_only(shop):
     assert shop.rows("select count(*) from segments.membership where segmentation = 'groups'") == [(27,)]
 
 
-def fails_in(name: str):
-    return patch(f"sqlseg.workflow.refresh.{name}", side_effect=SqlsegError("It fails."))
+def fails_in(step: str):
+    return patch(f"sqlseg.workflow.{step}", side_effect=SqlsegError("It fails."))
 
 
 def test_after_a_round_that_failed_everything_is_read(shop):
     kept = Kept()
     read_in(shop, kept, 1)
-    for number, step in enumerate(("run_checks", "publish"), start=2):
+    for number, step in enumerate(("carrying_out.run_checks", "refresh.publish"), start=2):
         shop.events(*DAYS, *more(number))
         with fails_in(step), pytest.raises(SqlsegError, match="It fails"):
             shop.refresh(refit="never", kept=kept)

@@ -13,9 +13,9 @@ from sqlseg.errors import SqlsegError
 from sqlseg.publish.content_hash import TableContent
 from sqlseg.publish.snapshot import SnapshotDiffers
 from sqlseg.workflow import publishing, steps
-from sqlseg.workflow.as_of import BadAsOf
+from sqlseg.workflow.as_of import BadAsOf, NoEventsBefore
 from sqlseg.workflow.checking import CheckFailed
-from sqlseg.workflow.refresh import Interrupted, NoEventsBefore, UnknownSegmentation
+from sqlseg.workflow.refresh import Interrupted, UnknownSegmentation
 
 EVENTS = [
     bought("ann", "2024-03-01 10:00", 150),

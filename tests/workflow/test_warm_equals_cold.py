@@ -333,7 +333,7 @@ def fitted_shop(tmp_path_factory):
 def fails(shop: Shop, as_of: str | None, kept: Kept | None = None) -> None:
     """Let a refresh fail at its last step, where everything has been computed and placed."""
     with (
-        patch("sqlseg.workflow.refresh.run_checks", side_effect=SqlsegError("The checks cannot be run.")),
+        patch("sqlseg.workflow.carrying_out.run_checks", side_effect=SqlsegError("The checks cannot be run.")),
         pytest.raises(SqlsegError, match="cannot be run"),
     ):
         shop.refresh(as_of=as_of, kept=kept, full=kept is None)
