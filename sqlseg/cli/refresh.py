@@ -3,7 +3,7 @@
 import signal
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,12 +21,14 @@ from sqlseg.cli.console import (
     stdout,
     system_clock,
 )
+from sqlseg.cli.interrupts import interrupt
 from sqlseg.cli.overview import print_overview
 from sqlseg.settings import load_settings
 from sqlseg.workflow import refresh as workflow
-from sqlseg.workflow.monitoring import Monitor
 from sqlseg.workflow.outcome import Options, Outcome
-from sqlseg.workflow.watching import Round, Tally, watch
+
+if TYPE_CHECKING:
+    from sqlseg.workflow.watching import Round, Tally
 
 Refit = Literal["drift", "always", "never"]
 AsOfOption = Annotated[
@@ -131,16 +133,19 @@ def refresh(
 
 
 def _watch(project: Path, options: Options, every: float, *, json: bool) -> None:
+    from sqlseg.workflow.monitoring import Monitor
+    from sqlseg.workflow.watching import watch
+
     narrator = Terminal()
     monitor = Monitor.of(load_settings(project), narrator)
     tell = _round_as_json if json else _print_round
 
-    def hear(one: Round, tally: Tally) -> None:
+    def hear(one: "Round", tally: "Tally") -> None:
         tell(one)
         monitor.hear(one, tally)
 
     # What a service manager sends to stop a program: the same as Ctrl-C, a round under way is undone.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
     tally = watch(project, options, system_clock(), narrator, every=every, wait=time.sleep, tell=hear)
     stderr.print(
         f"Stopped. Rounds: {tally.done + tally.noop + tally.failed:,}, of which {tally.done:,} with something new, "
@@ -149,7 +154,7 @@ def _watch(project: Path, options: Options, every: float, *, json: bool) -> None
     )
 
 
-def _print_round(one: Round) -> None:
+def _print_round(one: "Round") -> None:
     at = f"{one.finished_at:%Y-%m-%d %H:%M:%S}"
     if one.error is not None:
         stderr.print(f"{at} UTC: round {one.number} failed; the next one is in {one.pause:,.0f} s.")
@@ -173,7 +178,7 @@ def _print_round(one: Round) -> None:
         stdout().print(f"  ... and {len(moves) - 5} smaller moves; see segments.transition.")
 
 
-def _round_as_json(one: Round) -> None:
+def _round_as_json(one: "Round") -> None:
     said = {"round": one.number, "at": one.finished_at, "round_seconds": round(one.seconds, 3)}
     if one.error is not None:
         print_json_line({**said, "status": "failed", "error": one.error.message, "next_in_seconds": one.pause})
