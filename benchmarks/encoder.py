@@ -1,19 +1,22 @@
 """Times an encoder as sqlseg runs it against the bare model, a fixed padded batch, and PyTorch.
 
-Usage: python benchmarks/encoder.py [--encoder behavior@1] [--users N] [--rounds N]
+Usage: python benchmarks/encoder.py [--encoder behavior@3] [--users N] [--rounds N]
 
 One thread each; users a second of processor time. The ways take turns, and the best of the rounds counts: whatever else
 the machine does can only add to a time. Prints Markdown and writes results/encoder.json with every round. PyTorch, with
-the same weights, takes part where torch and onnx are installed, for encoders of behavior@1's layers.
+the same weights, takes part where torch and onnx are installed, for encoders of behavior@1's layers, with behavior@3's
+figures before them.
 Exit 1 where two ways give different embeddings.
 """
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,17 +51,17 @@ def ways(session: EncoderSession, tokens: pa.Table) -> dict[str, Way]:
     lists = pa.ListArray.from_arrays(
         pa.array(offsets, pa.int32()), pa.FixedSizeListArray.from_arrays(pa.array(figures.ravel()), figures.shape[1])
     )
-    calls = [lists.slice(start, FIXED) for start in range(0, len(users), FIXED)]
+    # As a refresh gives them to the database: the longest first.
+    by_length = np.argsort(-lengths, kind="stable")
+    places = np.argsort(by_length)
+    calls = [lists.take(pa.array(by_length[start : start + FIXED])) for start in range(0, len(users), FIXED)]
 
     def by_calls() -> np.ndarray:
-        return np.concatenate([encoder(call).flatten().to_numpy().reshape(len(call), -1) for call in calls])
+        return np.concatenate([encoder(call).flatten().to_numpy().reshape(len(call), -1) for call in calls])[places]
 
     def bare(run: Callable[[np.ndarray, np.ndarray], np.ndarray], slice_users: int) -> Way:
-        batches = [
-            start + batch
-            for start in range(0, len(users), slice_users)
-            for batch in cut_batches(lengths[start : start + slice_users], session.batching)
-        ]
+        parts = [by_length[start : start + slice_users] for start in range(0, len(users), slice_users)]
+        batches = [part[batch] for part in parts for batch in cut_batches(lengths[part], session.batching)]
         ready = [(pad_right(values, offsets[batch], lengths[batch]), lengths[batch]) for batch in batches]
         order = np.argsort(np.concatenate(batches))
         return lambda: np.concatenate([run(padded, count) for padded, count in ready])[order]
@@ -97,7 +100,9 @@ def pytorch(session: EncoderSession) -> Callable[[np.ndarray, np.ndarray], np.nd
     graph = onnx.load(session.encoder.model_path).graph
     held = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     layers = [node for node in graph.node if node.op_type == "GRU"]
-    enters = [node for node in graph.node if node.op_type == "MatMul"]
+    enters = [node.input[1] for node in graph.node if node.op_type in ("MatMul", "Gemm") and "enter.bias" in node.input]
+    enters += [node.input[1] for node in graph.node if node.op_type == "MatMul"]
+    figures = {node.name for node in graph.node} >= {"figures", "entered"}
     if not layers or not enters or "leave.weight" not in held or "enter.bias" not in held:
         return None
     torch.set_num_threads(1)
@@ -109,24 +114,43 @@ def pytorch(session: EncoderSession) -> Callable[[np.ndarray, np.ndarray], np.nd
         gates = [*reset, *update, *new]
         both = held[layer.input[3]][0]
         weights = {
-            f"weight_ih_l{number}": held[f"gru.weight_ih_l{number}"],
-            f"weight_hh_l{number}": held[f"gru.weight_hh_l{number}"],
             f"bias_ih_l{number}": both[: 3 * size][gates],
             f"bias_hh_l{number}": both[3 * size :][gates],
         }
+        for kind, name in zip(("ih", "hh"), layer.input[1:3], strict=True):
+            in_torchs_order = held.get(f"gru.weight_{kind}_l{number}")
+            weights[f"weight_{kind}_l{number}"] = held[name][0][gates] if in_torchs_order is None else in_torchs_order
         for name, weight in weights.items():
             getattr(gru, name).data = torch.from_numpy(weight.copy())
     enter, enter_bias, leave, leave_bias = (
-        torch.from_numpy(held[name].copy()) for name in (enters[0].input[1], "enter.bias", "leave.weight", "leave.bias")
+        torch.from_numpy(held[name].copy()) for name in (enters[0], "enter.bias", "leave.weight", "leave.bias")
     )
 
     def run(padded: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            tokens = torch.nn.functional.gelu(torch.from_numpy(padded) @ enter + enter_bias)
+            given = torch.from_numpy(padded)
+            read = behavior_figures(given) if figures else given
+            tokens = torch.nn.functional.gelu(read @ enter + enter_bias)
             last = gru(tokens)[0][torch.arange(len(lengths)), torch.from_numpy(lengths) - 1]
             return torch.nn.functional.normalize(last @ leave.T + leave_bias, dim=1).numpy()
 
     return run
+
+
+def behavior_figures(tokens: Any) -> Any:
+    """Return what behavior@3 makes of its columns within itself (onnx_models/behavior_v3/export.py), by PyTorch."""
+    import torch
+
+    kind, minute, tenure, place, lines, quantity, gap, spend, price, popularity, *flags = tokens.split(1, dim=2)
+    kinds = (kind == torch.arange(1, 9)).float()
+    known = (torch.cat([gap, spend, price, popularity], dim=2) >= 0).float()
+    counts = torch.cat([tenure / 86_400 + 1, place, lines, quantity + 1, gap / 60 + 1], dim=2).clamp(min=1).log()
+    counts = counts * torch.tensor([1 / 5, 1 / 4, 1, 1 / 2, 1 / 5])
+    spent = spend.clamp(math.exp(-5), math.exp(5)).log() / 2
+    measures = torch.cat([spent, price - 0.5, popularity - 0.5], dim=2) * known[..., 1:]
+    days = minute / 1440
+    turns = 2 * math.pi * torch.cat([days - days.floor(), days.floor() / 7], dim=2)
+    return torch.cat([kinds, known, counts, measures, turns.sin(), turns.cos(), *flags], dim=2)
 
 
 def measured(session: EncoderSession, mean: int, users: int, rounds: int) -> dict[str, object]:
@@ -171,7 +195,7 @@ def markdown(results: dict[str, dict]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", default="behavior@1")
+    parser.add_argument("--encoder", default="behavior@3")
     parser.add_argument("--users", type=int, default=20_480)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

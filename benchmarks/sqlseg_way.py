@@ -6,6 +6,8 @@ Usage: python sqlseg_way.py EVENTS.parquet PROJECT_DIR REPORT.json THREADS [MEMO
 import json
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,10 @@ from sqlseg.cli.process import end_process, quick_imports
 with quick_imports():  # and pandas left out, and the process ended, as by the command
     from sqlseg.engine.arrow import leave_pandas_out
     from sqlseg.engine.duckdb import Engine
-    from sqlseg.workflow import embedding as embedding_step
     from sqlseg.workflow.narration import Clock, Silence
     from sqlseg.workflow.outcome import Options
     from sqlseg.workflow.refresh import refresh
+    from sqlseg.workflow.time_left import NOTHING_KNOWN, Outlook
 
 SETTINGS = """\
 [project]
@@ -41,6 +43,38 @@ inputs = ["rfm@1", "cadence@1", "basket@1", "price@1", "trend@1", "encoder:behav
 """
 
 
+class TimedEmbedding(Silence):
+    """Says nothing, and takes the time of embedding, which a refresh counts with the features as one step."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def step(self, title: str, outlook: Outlook = NOTHING_KNOWN) -> AbstractContextManager[None]:
+        if title == "Computing features and embeddings":  # by now the refresh has imported what it embeds with
+            from sqlseg.workflow import embedding
+
+            embedding.embed = self._timed(embedding.embed)
+        return super().step(title, outlook)
+
+    def _timed(self, embed: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **options: Any) -> Any:
+            meanwhile, elsewhere = options.pop("meanwhile", None), 0.0
+
+            def timed_meanwhile() -> None:
+                nonlocal elsewhere
+                started = time.perf_counter()
+                if meanwhile is not None:
+                    meanwhile()
+                elsewhere = time.perf_counter() - started
+
+            started = time.perf_counter()
+            result = embed(*arguments, **options, meanwhile=timed_meanwhile)
+            self.seconds += time.perf_counter() - started - elsewhere
+            return result
+
+        return timed
+
+
 def make_project(directory: Path, events: Path, threads: int, memory_limit: str | None) -> None:
     (directory / "sql").mkdir(parents=True)
     limit = f'memory_limit = "{memory_limit}"\n' if memory_limit else ""
@@ -52,32 +86,13 @@ def make_project(directory: Path, events: Path, threads: int, memory_limit: str 
 
 def main(events: Path, directory: Path, report: Path, threads: int, memory_limit: str | None) -> None:
     make_project(directory, events, threads, memory_limit)
-    embed, embedding = embedding_step.embed, 0.0
-
-    def timed(*arguments: Any, **options: Any) -> Any:
-        nonlocal embedding
-        meanwhile, elsewhere = options.pop("meanwhile", None), 0.0
-
-        def timed_meanwhile() -> None:
-            nonlocal elsewhere
-            started = time.perf_counter()
-            if meanwhile is not None:
-                meanwhile()
-            elsewhere = time.perf_counter() - started
-
-        started = time.perf_counter()
-        result = embed(*arguments, **options, meanwhile=timed_meanwhile)
-        embedding += time.perf_counter() - started - elsewhere
-        return result
-
-    embedding_step.embed = timed  # a refresh counts features and embeddings as one step
-    clock = Clock(lambda: datetime.now(UTC).replace(tzinfo=None), time.perf_counter)
-    outcome = refresh(directory, Options(), clock, Silence())
+    clock, narrator = Clock(lambda: datetime.now(UTC).replace(tzinfo=None), time.perf_counter), TimedEmbedding()
+    outcome = refresh(directory, Options(), clock, narrator)
     seconds = dict(outcome.seconds)
     found = {
         "events": seconds["events"],
-        "features": seconds["features"] - embedding,
-        "embeddings": embedding,
+        "features": seconds["features"] - narrator.seconds,
+        "embeddings": narrator.seconds,
         "segments": seconds["segments"],
         "tables": seconds["tables"] + seconds["checks"] + seconds["publish"],
     }
