@@ -26,8 +26,8 @@ ROW_GROUP_SIZE = 61_440
 """Rows that are compressed at a time in files that sqlseg writes. With the usual 122,880 all smaller tables would be
 left to the commit, which compresses them on one thread. What a file has in other groups stays as it is."""
 
-_CTRL_C_WHILE_REGISTERING = re.compile(r"of the object registered as '\w+' failed: KeyboardInterrupt")
-"""How DuckDB tells of a Ctrl-C that came while it looked at an Arrow table."""
+_CTRL_C_WITHIN = re.compile(r"(?:registered as '\w+' failed|while executing the UDF): KeyboardInterrupt")
+"""How DuckDB tells of a Ctrl-C that came while it asked Python for a table, or for what a function answers."""
 
 
 def duckdb_version() -> str:
@@ -184,7 +184,7 @@ class Engine:
         if isinstance(error, RuntimeError):
             # DuckDB's word for a Ctrl-C that breaks off a statement; any other is no failure of the database.
             return KeyboardInterrupt() if str(error) == "Query interrupted" else error
-        if _CTRL_C_WHILE_REGISTERING.search(str(error)):
+        if _CTRL_C_WITHIN.search(str(error)):
             return KeyboardInterrupt()
         return explained(error, self.path, self._attached.values())
 

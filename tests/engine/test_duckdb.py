@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from sqlseg.engine.arrow import Lent
 from sqlseg.engine.duckdb import ROW_GROUP_SIZE, Engine, quoted
 from sqlseg.engine.errors import (
     DatabaseDamaged,
@@ -104,6 +105,32 @@ def test_a_ctrl_c_while_a_table_is_registered_is_one(engine, monkeypatch):
     connection.register.side_effect = duckdb.InvalidInputException("Invalid Input Error: no such thing")
     with pytest.raises(SqlsegError, match="no such thing"), engine.registered("rows", pa.table({"n": [1]})):
         raise AssertionError("never reached")
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+def test_a_ctrl_c_while_a_registered_table_is_read_is_one(engine, monkeypatch, answered):
+    """DuckDB asks for it once for its columns, and again for its rows, and has other words for each."""
+    answers, answer = iter(range(answered)), Lent.__arrow_c_stream__
+
+    def stopped(table, schema=None):
+        if next(answers, None) is None:
+            raise KeyboardInterrupt
+        return answer(table, schema)
+
+    with pytest.raises(KeyboardInterrupt), engine.registered("rows", pa.table({"n": [1]}), large=True):
+        monkeypatch.setattr(Lent, "__arrow_c_stream__", stopped)
+        engine.rows("select n from rows")
+    monkeypatch.undo()
+    with engine.registered("others", pa.table({"n": [2]})):
+        assert engine.value("select n from others") == 2
+
+
+def test_a_ctrl_c_before_a_function_begins_is_one(engine, monkeypatch):
+    """The function is called by a wrapper, in which it may come as well."""
+    text = "Invalid Input Error: Python exception occurred while executing the UDF: KeyboardInterrupt: "
+    monkeypatch.setattr(engine, "_connection", Mock(**{"execute.side_effect": duckdb.InvalidInputException(text)}))
+    with pytest.raises(KeyboardInterrupt):
+        engine.rows("select twice(1)")
 
 
 def test_a_problem_inside_a_function_comes_out_as_it_is(engine):
