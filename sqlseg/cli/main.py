@@ -8,7 +8,6 @@ import typer
 from sqlseg import __version__
 from sqlseg.cli import backtest, check, encoders, features, forget, inspect, privacy, project, refresh, segments
 from sqlseg.cli.console import print_error
-from sqlseg.cli.interrupts import interrupts_between_imports
 from sqlseg.cli.streams import standard_streams
 from sqlseg.errors import SqlsegError
 
@@ -53,7 +52,7 @@ def _options(
 
 def main() -> None:
     """Run a command; exit with 1 and a message where it cannot be done, with 2 where it is called wrongly."""
-    with standard_streams(), interrupts_between_imports():
+    with standard_streams():
         try:
             _check_arguments(sys.argv[1:])
             try:

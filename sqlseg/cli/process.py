@@ -34,7 +34,8 @@ def end_process(code: int) -> NoReturn:
     That takes a third of a second after a refresh, and the system frees the memory anyway. Files and databases must
     be closed by now, and standard output written.
     """
-    atexit._run_exitfuncs()
+    with suppress(KeyboardInterrupt):  # what was asked for is done, or has been told to have failed
+        atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             with suppress(OSError):  # there is nobody left to tell

@@ -13,7 +13,7 @@ from broken_projects import EVENTS
 from shops import CLUSTERS, RULES, TIERS, bought, new_shop
 
 ROOT = Path(__file__).parents[2]
-SQLSEG = [sys.executable, "-c", "from sqlseg.cli.main import main; main()"]
+SQLSEG = [sys.executable, "-m", "sqlseg"]
 COFFEE = "Höchste ☕"
 MANY_ROWS = ("query", "select * from range(200000)", "--csv")
 
@@ -71,7 +71,7 @@ def test_a_full_disk_is_told(shop, arguments):
 def test_closed_streams_do_no_harm(shop):
     """A file that was opened in the place of a closed stream would be written to by whoever prints."""
     before = shop.published_file.read_bytes()
-    command = f"'{sys.executable}' -c 'from sqlseg.cli.main import main; main()' segments list --json"
+    command = f"'{sys.executable}' -m sqlseg segments list --json"
     ran = subprocess.run(
         f"{command} --project '{shop.directory}' >&- 2>&- <&-",
         shell=True,

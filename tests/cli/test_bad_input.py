@@ -371,7 +371,7 @@ def test_projects_that_cannot_be_made_or_found(tmp_path, arguments, fragment):
 def test_the_installed_command_ends_as_these_do(tmp_path):
     """The same `main` in a process of its own: exit code, a message on stderr, nothing on stdout."""
     ran = subprocess.run(
-        [sys.executable, "-c", "from sqlseg.cli.main import main; main()", "refresh", "--project", str(tmp_path)],
+        [sys.executable, "-m", "sqlseg", "refresh", "--project", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,

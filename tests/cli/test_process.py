@@ -46,6 +46,27 @@ print(code, *sorted({"numpy", "pyarrow", "onnxruntime", "scipy", "sklearn", "pan
     assert "Nothing is new" in ran.stdout
 
 
+@pytest.mark.parametrize("module", ["sqlseg.cli.main", "sqlglot", "duckdb", "typer"])
+def test_a_ctrl_c_while_the_command_is_imported_ends_it_with_a_sentence(module):
+    """It is sent when the module is first asked for, and waits until all are there."""
+    script = f"""
+import signal, sys, time
+import sqlseg.engine.arrow
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Pressed:
+    def find_spec(name, path=None, target=None):
+        if name == "{module}":
+            sys.meta_path.remove(Pressed)
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Pressed)
+sqlseg.engine.arrow.leave_pandas_out = lambda: time.sleep(20)  # it comes within a moment of the last import
+from sqlseg.__main__ import main
+main()
+"""
+    ran = run("-c", script)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", "Error: Interrupted.\n")
+
+
 def test_what_nobody_expected_is_told_as_by_any_other_program():
     broken = "import sys, sqlseg.__main__ as process, sqlseg.cli.main as cli\n"
     broken += "def fail(): raise ZeroDivisionError('unexpected')\ncli.main = fail\nprocess.main()"

@@ -36,7 +36,7 @@ def refreshed(place: Path, library: Path | None) -> dict[str, list[tuple[object,
     )
 
     def sqlseg(*arguments: str) -> str:
-        command = [sys.executable, "-c", "from sqlseg.cli.main import main; main()", *arguments]
+        command = [sys.executable, "-m", "sqlseg", *arguments]
         run = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=180)
         assert run.returncode == 0, run.stderr
         return run.stdout

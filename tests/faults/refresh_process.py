@@ -21,7 +21,7 @@ from sqlseg.workflow.outcome import Options
 from sqlseg.workflow.refresh import refresh
 from sqlseg.workflow.time_left import NOTHING_KNOWN, Outlook
 
-COMMAND = [sys.executable, "-c", "from sqlseg.cli.main import main; main()"]
+COMMAND = [sys.executable, "-m", "sqlseg"]
 
 # The time of day, and what it names or measures: two runs that come to the same differ in these alone.
 OF_THE_CLOCK = {
