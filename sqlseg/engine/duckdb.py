@@ -1,7 +1,6 @@
-"""A DuckDB connection, as the rest of sqlseg sees it. The only module that imports duckdb."""
+"""A DuckDB database, as the rest of sqlseg sees it: opened, attached, its transactions and its catalogue."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,33 +12,18 @@ from sqlseg.engine.arrow import Lent
 from sqlseg.engine.encryption import NoCrypto, explained_without_key
 from sqlseg.engine.errors import QueryFailed, explained, one_line_up
 from sqlseg.engine.filesystems import spellings
-from sqlseg.engine.statement_progress import StatementProgress
-from sqlseg.errors import SqlsegError
+from sqlseg.engine.statements import Statements, duckdb_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Parameters = Sequence[Any] | Mapping[str, Any] | None
-VectorFunction = Callable[..., "pa.Array"]
 
 ROW_GROUP_SIZE = 61_440
 """Rows that are compressed at a time in files that sqlseg writes. With the usual 122,880 all smaller tables would be
 left to the commit, which compresses them on one thread. What a file has in other groups stays as it is."""
 
-_CTRL_C_WITHIN = re.compile(r"(?:registered as '\w+' failed|while executing the UDF): KeyboardInterrupt")
-"""How DuckDB tells of a Ctrl-C that came while it asked Python for a table, or for what a function answers."""
 
-
-def duckdb_version() -> str:
-    """Return the version of the installed DuckDB, such as `2.0.0`."""
-    return str(duckdb.__version__)
-
-
-class Engine:
+class Engine(Statements):
     """One DuckDB database, opened by one connection.
-
-    Every failure is raised as a `SqlsegError`; results are drained before a method returns, since an undrained
-    one blocks the connection on DuckDB 2.0 and loses rows on 1.5.
 
     >>> with Engine.open(None) as engine:
     ...     engine.rows("select 40 + $n as answer", {"n": 2})
@@ -47,14 +31,9 @@ class Engine:
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path | None, database: str | None = None) -> None:
-        self._connection = connection
+        super().__init__(connection, path)
         self._database = database
-        self._functions: dict[str, VectorFunction] = {}
-        self._function_failure: BaseException | None = None
-        self._progress = StatementProgress(connection.execute, connection.query_progress)
-        self._attached: dict[str, Path] = {}
         self._at_close: list[Callable[[], None]] = []
-        self.path = path
 
     @classmethod
     def open(
@@ -165,70 +144,6 @@ class Engine:
                 self.execute(f"set {setting} = [{', '.join(_literal(path) for path in dict.fromkeys(paths))}]")
         self.execute("set enable_external_access = false")
 
-    # -- statements ---------------------------------------------------------------------------------------------
-
-    def _run(self, sql: str, parameters: Parameters) -> duckdb.DuckDBPyConnection:
-        self._function_failure = None
-        try:
-            with self._progress.of_statement():
-                if parameters is None:
-                    return self._connection.execute(sql)
-                return self._connection.execute(sql, parameters)
-        except (duckdb.Error, RuntimeError) as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: duckdb.Error | RuntimeError) -> BaseException:
-        # What a function of ours raised inside the database comes back wrapped; its own words say more.
-        if self._function_failure is not None:
-            return self._function_failure
-        if isinstance(error, RuntimeError):
-            # DuckDB's word for a Ctrl-C that breaks off a statement; any other is no failure of the database.
-            return KeyboardInterrupt() if str(error) == "Query interrupted" else error
-        if _CTRL_C_WITHIN.search(str(error)):
-            return KeyboardInterrupt()
-        return explained(error, self.path, self._attached.values())
-
-    def execute(self, sql: str, parameters: Parameters = None) -> None:
-        """Run one statement, or several separated by `;`, and drop what they return."""
-        self.rows(sql, parameters)
-
-    def rows(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
-        """Return all rows of a query."""
-        cursor = self._run(sql, parameters)
-        try:
-            return cursor.fetchall() if cursor.description else []
-        except (duckdb.Error, RuntimeError) as error:
-            raise self._explained(error) from error
-
-    def row(self, sql: str, parameters: Parameters = None) -> tuple[Any, ...] | None:
-        """Return the first row of a query, or None where it has none."""
-        rows = self.rows(sql, parameters)
-        return rows[0] if rows else None
-
-    def value(self, sql: str, parameters: Parameters = None) -> Any:
-        """Return the first column of the first row, or None where there is no row."""
-        row = self.row(sql, parameters)
-        return row[0] if row else None
-
-    def table(self, sql: str, parameters: Parameters = None) -> "pa.Table":
-        """Return the result of a query as an Arrow table."""
-        self._function_failure = None
-        try:
-            if parameters is not None and duckdb_version().startswith("1."):
-                # There a relation with parameters is computed under Python's lock, for which a function waits forever.
-                return self._connection.execute(sql, parameters).to_arrow_table()
-            return self._connection.sql(sql, params=parameters).to_arrow_table()
-        except (duckdb.Error, RuntimeError) as error:
-            raise self._explained(error) from error
-
-    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Add rows to a table in one statement; their values are in the order of its columns."""
-        if rows:
-            row = f"({', '.join('?' * len(rows[0]))})"
-            self.execute(
-                f"insert into {table} values {', '.join([row] * len(rows))}", [value for one in rows for value in one]
-            )
-
     def create_temp_view(self, name: str, select: str) -> None:
         """Name a SELECT for this connection alone.
 
@@ -248,13 +163,6 @@ class Engine:
         except QueryFailed as error:
             message = one_line_up(error.message)
             raise QueryFailed(message, hint=error.hint) from error
-
-    def describe(self, sql: str) -> dict[str, str]:
-        """Return the column names of a query or relation and their DuckDB types, in order, without running it.
-
-        Of a relation that is known to be there this is ten times as quick as `columns`.
-        """
-        return {name: kind for name, kind, *_ in self.rows(f"describe {sql}")}
 
     @contextmanager
     def registered(self, name: str, table: "pa.Table", *, large: bool = False) -> Iterator[None]:
@@ -332,43 +240,6 @@ class Engine:
             yield other
         finally:
             other.close()
-
-    def statement_progress(self) -> tuple[int, float] | None:
-        """Return the number of the running statement and how far it is, 0 to 1, where known; from any thread."""
-        return self._progress.ask()
-
-    def interrupt(self) -> None:
-        """Break off the running statement; callable from another thread."""
-        self._connection.interrupt()
-
-    # -- functions ----------------------------------------------------------------------------------------------
-
-    def create_vector_function(self, name: str, function: VectorFunction, parameters: list[str], returns: str) -> None:
-        """Make a Python function over Arrow arrays callable from SQL; it gets at most 2,048 rows a call.
-
-        A SqlsegError that the function raises comes out of the query as it is.
-        """
-
-        def guarded(*columns: Any) -> Any:  # DuckDB looks the annotations up
-            try:
-                return function(*columns)
-            except (SqlsegError, KeyboardInterrupt) as error:
-                self._function_failure = error
-                raise
-
-        options: dict[str, Any] = {
-            "parameters": parameters,
-            "return_type": returns,
-            "type": "arrow",
-            "null_handling": "special",
-        }
-        self._connection.create_function(name, guarded, **options)
-        self._functions[name] = guarded
-
-    def drop_function(self, name: str) -> None:
-        """Take back a function made by `create_vector_function`."""
-        self._connection.remove_function(name)
-        del self._functions[name]
 
     # -- catalogue ----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from sqlseg import sqltext
-from sqlseg.engine.duckdb import Engine, duckdb_version
+from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.statements import duckdb_version
 from sqlseg.events.erasure import NOBODY, Erased
 from sqlseg.events.source_files import is_settled, kept_signature, signature_text, source_signature
 from sqlseg.events.staging import keep_attributes, shop_sql

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlseg import sqltext
-from sqlseg.engine.duckdb import Engine, duckdb_version
+from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.statements import duckdb_version
 from sqlseg.events.duplicates import RULES
 from sqlseg.events.source_files import Signature, kept_signature, signature_text
 from sqlseg.resources import sql_text

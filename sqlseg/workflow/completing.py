@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from importlib.metadata import version as package_version
 
 from sqlseg import __version__
-from sqlseg.engine.duckdb import Engine, duckdb_version
+from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.statements import duckdb_version
 from sqlseg.workflow.narration import Clock
 from sqlseg.workflow.outcome import Move
 from sqlseg.workflow.plan import Plan

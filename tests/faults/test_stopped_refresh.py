@@ -9,7 +9,8 @@ import duckdb
 import pytest
 from refresh_process import Shop, Stage, wait_for
 
-from sqlseg.engine.duckdb import Engine, Parameters
+from sqlseg.engine.duckdb import Engine
+from sqlseg.engine.statements import Parameters
 from sqlseg.workflow.refresh import Interrupted
 
 
