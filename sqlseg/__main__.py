@@ -1,6 +1,6 @@
 """The process of the command `sqlseg`, which is also `python -m sqlseg`."""
 
-from sqlseg.cli.interrupts import interrupts_between_imports
+from sqlseg.cli.interrupts import interrupted, interrupts_between_imports
 from sqlseg.cli.process import end_process, quick_imports
 
 
@@ -19,7 +19,9 @@ def _run_command() -> int:
         run_command()
     except SystemExit as end:
         return int(end.code or 0)  # no command ends with a text
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as problem:
+        if not (isinstance(problem, KeyboardInterrupt) or interrupted()):
+            raise
         from sqlseg.cli.console import print_error
         from sqlseg.errors import SqlsegError
 

@@ -8,6 +8,7 @@ import typer
 from sqlseg import __version__
 from sqlseg.cli import backtest, check, encoders, features, forget, inspect, privacy, project, refresh, segments
 from sqlseg.cli.console import print_error
+from sqlseg.cli.interrupts import interrupted
 from sqlseg.cli.streams import standard_streams
 from sqlseg.errors import SqlsegError
 
@@ -60,6 +61,8 @@ def main() -> None:
             finally:
                 sys.stdout.flush()
         except SqlsegError as error:
+            if interrupted() and not error.message.startswith("Interrupted"):
+                error = SqlsegError(f"Interrupted. {error.message}", hint=error.hint)  # what a library made of it
             print_error(error)
             sys.exit(1)
         except SystemExit as end:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sqlseg.cli.interrupts import interrupt, interrupts_between_imports
+from sqlseg.cli import interrupts
+from sqlseg.cli.interrupts import interrupt, interrupted, interrupts_between_imports
 
 PROGRAM = """
 import signal, sys, time
@@ -31,6 +32,39 @@ def test_a_ctrl_c_during_an_import_comes_after_it(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.split() == ["imported", "stopped"]
+
+
+BEGINNING = """
+import signal, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from sqlseg.cli.interrupts import interrupts_between_imports
+signal.signal(signal.SIGINT, signal.default_int_handler)
+waited = threading.Event.wait
+def wait(event, timeout=None):
+    threading.Event.wait = waited
+    signal.raise_signal(signal.SIGINT)
+    return waited(event, timeout)
+pool = ThreadPoolExecutor(1)
+try:
+    with interrupts_between_imports():
+        threading.Event.wait = wait
+        pool.submit(print, "worked on", flush=True)
+        time.sleep(30)
+except KeyboardInterrupt:
+    print("stopped", len(pool._threads), flush=True)
+"""
+
+
+def test_a_ctrl_c_while_a_pool_begins_a_thread_comes_once_the_pool_knows_it() -> None:
+    run = subprocess.run([sys.executable, "-c", BEGINNING], capture_output=True, text=True, timeout=20)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert sorted(run.stdout.splitlines()) == ["stopped 1", "worked on"]
+
+
+@pytest.fixture(autouse=True)
+def unknown_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process know nothing of these interrupts."""
+    monkeypatch.setattr(interrupts, "_raised", [])
 
 
 @pytest.fixture
@@ -58,5 +92,7 @@ def test_who_ignores_a_ctrl_c_goes_on_to_ignore_it() -> None:
 
 
 def test_the_handler_raises_where_nothing_is_imported() -> None:
+    assert not interrupted()
     with pytest.raises(KeyboardInterrupt):
         interrupt(signal.SIGINT, sys._getframe())
+    assert interrupted()

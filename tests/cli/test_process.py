@@ -67,6 +67,32 @@ main()
     assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", "Error: Interrupted.\n")
 
 
+@pytest.mark.parametrize(
+    ("made_of_it", "told"),
+    [
+        ("ZeroDivisionError('a library at a loss')", "Error: Interrupted.\n"),
+        ("SqlsegError('The connection is busy.')", "Error: Interrupted. The connection is busy.\n"),
+        ("SqlsegError('Interrupted; nothing is changed.')", "Error: Interrupted; nothing is changed.\n"),
+    ],
+)
+def test_a_ctrl_c_of_which_a_library_has_made_something_else_is_one(made_of_it, told):
+    script = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import sqlseg.__main__ as process, sqlseg.cli.main as cli
+from sqlseg.errors import SqlsegError
+def app():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise {made_of_it}
+cli.app = app
+process.main()
+"""
+    ran = run("-c", script)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", told)
+
+
 def test_what_nobody_expected_is_told_as_by_any_other_program():
     broken = "import sys, sqlseg.__main__ as process, sqlseg.cli.main as cli\n"
     broken += "def fail(): raise ZeroDivisionError('unexpected')\ncli.main = fail\nprocess.main()"
